@@ -1,0 +1,49 @@
+"""Hybrid: a mediator-plus-broker event system on Redis Streams.
+
+Mediators know the steps of a flow and send commands point to point; processors do the work, acknowledge, and broadcast what they did; a new
+capability is a new subscriber.
+"""
+
+from hybrid.app import App
+from hybrid.client import Client, Outcome, Receipt
+from hybrid.context import Context
+from hybrid.errors import CommandFailed, HybridError, Refused, StepTimeout
+from hybrid.mediator.classes import COMPLEX, HARD, SIMPLE
+from hybrid.mediator.flow import Flow
+from hybrid.mediator.mediator import Mediator
+from hybrid.mediator.simple import SimpleMediator
+from hybrid.messages import Command, Event, Secret
+from hybrid.policy import RetryPolicy
+from hybrid.processor import Processor
+from hybrid.resources import resource
+from hybrid.settings import Settings
+from hybrid.times import days, hours, minutes, seconds
+
+__all__ = [
+    "COMPLEX",
+    "HARD",
+    "SIMPLE",
+    "App",
+    "Client",
+    "Command",
+    "CommandFailed",
+    "Context",
+    "Event",
+    "Flow",
+    "HybridError",
+    "Mediator",
+    "Outcome",
+    "Processor",
+    "Receipt",
+    "Refused",
+    "RetryPolicy",
+    "Secret",
+    "Settings",
+    "SimpleMediator",
+    "StepTimeout",
+    "days",
+    "hours",
+    "minutes",
+    "resource",
+    "seconds",
+]

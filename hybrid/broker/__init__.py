@@ -1,0 +1,1 @@
+"""The broker: shards, settling, groups of topics, retention, the ledger."""

@@ -1,0 +1,44 @@
+"""Outputs: messages on their way into channels, as effects of a settle."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from hybrid.envelope import Envelope, to_fields
+from hybrid.keys import Keys
+from hybrid.streams.transitions import Item, Wake, add
+
+WAKE_UP = "wake-up"
+"""The type of the entry that tells a mediator to go on with a flow."""
+
+
+@cache
+def entered(channel: str) -> str:
+    """Return the counter of what has entered a channel."""
+    return f"entered:{channel}"
+
+
+def command_output(keys: Keys, envelope: Envelope, data: bytes) -> Item:
+    """Return the effect that puts a command on the queue of its type."""
+    return add(keys.command(envelope.type), entered(f"command:{envelope.type}"), to_fields(envelope, data))
+
+
+def event_output(keys: Keys, envelope: Envelope, data: bytes) -> Item:
+    """Return the effect that broadcasts an event on its topic."""
+    return add(keys.topic(envelope.type), entered(f"topic:{envelope.type}"), to_fields(envelope, data))
+
+
+def own_output(keys: Keys, component: str, envelope: Envelope, data: bytes) -> Item:
+    """Return the effect that puts a message on a component's own queue, as new there."""
+    return add(keys.own(component), entered(f"own:{component}"), to_fields(envelope, data))
+
+
+def again_output(keys: Keys, component: str, fields: list[Any]) -> Item:
+    """Return the effect that puts an entry back for one group only: on its own queue, not counted as new."""
+    return add(keys.own(component), "", fields)
+
+
+def wake_up(keys: Keys, mediator: str, flow: str) -> Wake:
+    """Return the wake-up of a flow."""
+    return Wake(keys.own(mediator), entered(f"own:{mediator}"), ["type", WAKE_UP, "flow", flow])

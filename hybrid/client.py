@@ -1,0 +1,196 @@
+"""The client for programs: sends initiating events, and waits for what becomes of them.
+
+    async with Client(app) as client:
+        receipt = await client.send(PlaceOrder(...))
+        outcome = await client.wait(receipt.id, timeout=30)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hybrid.broker.outputs import event_output, own_output
+from hybrid.broker.shard import Shard, Store
+from hybrid.codec import encode
+from hybrid.envelope import Envelope
+from hybrid.errors import ApplicationError, UnknownFlow, WaitTimeout
+from hybrid.ids import checked_id, new_id
+from hybrid.mediator.record import COMPLETED, FAILED, FlowRecord
+from hybrid.messages import Event, Message
+from hybrid.outcomes import OutcomeWatch
+from hybrid.settings import Settings
+from hybrid.streams.transitions import Transition, fresh
+from hybrid.topology import Topology
+
+BATCH = 500
+
+
+class Receipt(NamedTuple):
+    """What a send came to: the event's id, which is its flow's id too, and whether it had been sent before."""
+
+    id: str
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an initiating event ended: completed, refused, or failed (a step failed and waits for somebody to mend it)."""
+
+    flow: str
+    state: str
+    event: Message | None = None
+    """What the flow ended with."""
+    reason: str = ""
+    """Why it failed."""
+
+
+class Client:
+    """Sends events of one application into its store. Fit for a web application's lifespan."""
+
+    def __init__(self, topology: Topology, store: Store) -> None:
+        self.topology = topology
+        self._store = store
+        self._stack = AsyncExitStack()
+        self._watches: dict[int, OutcomeWatch] = {}
+
+    async def __aenter__(self) -> Client:
+        await self._store.open()
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        await self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._store.settings
+
+    async def close(self) -> None:
+        """Stop waiting and close what the client opened."""
+        for watch in self._watches.values():
+            await watch.close()
+        self._watches.clear()
+        await self._stack.aclose()
+
+    async def send(self, event: Event, *, id: str | None = None) -> Receipt:
+        """Send an initiating event; return when the server has stored it.
+
+        An id that was sent within the window (HYBRID_DEDUPE_MS) starts nothing: the receipt says `duplicate`. Raises ApplicationError for
+        an event that no simple mediator takes, InvalidMessage, MessageTooLarge, ServerUnavailable.
+        """
+        shard, id, transition = self._sending(event, id)
+        code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
+        return Receipt(id, duplicate=code == 0)
+
+    async def send_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
+        """Send many initiating events (or pairs of event and id), in batches; return their receipts in order.
+
+        All are checked before the first one is sent. Raises like `send`; when the server goes away midway, the batches before are stored,
+        and sending all again with the same ids doubles none.
+        """
+        pairs = [item if isinstance(item, tuple) else (item, None) for item in events]
+        sendings = [self._sending(event, id) for event, id in pairs]
+        receipts: list[Receipt] = []
+        for start in range(0, len(sendings), BATCH):
+            receipts += await self._send_batch(sendings[start : start + BATCH])
+        return receipts
+
+    async def publish(self, event: Event, *, id: str | None = None) -> Receipt:
+        """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as `send`."""
+        id = checked_id(id) if id else new_id()
+        shard, envelope, data = self._enveloped(event, id)
+        effect = event_output(shard.keys, envelope, data)
+        transition = Transition((), (self._fresh(shard, id),), (effect,))
+        code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
+        return Receipt(id, duplicate=code == 0)
+
+    async def wait(self, flow: str, *, timeout: float = 30.0) -> Outcome:
+        """Wait until an initiating event's flow has ended or failed (then somebody must mend it); return how.
+
+        `timeout` is in seconds. Raises WaitTimeout; the flow goes on all the same.
+        """
+        watching = [await self._watch(shard) for shard in self._store.shards]
+        futures = [watch.expect(flow) for watch in watching]
+        try:
+            if outcome := await self._already(flow):
+                return outcome
+            done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for watch, future in zip(watching, futures, strict=True):
+                watch.forget(flow, future)
+        if not done:
+            raise WaitTimeout(flow, timeout)
+        state = done.pop().result()
+        return await self._already(flow) or Outcome(flow, state)
+
+    async def record(self, flow: str) -> tuple[Shard, FlowRecord]:
+        """Return a flow's record, and the shard where it stands. Raises UnknownFlow."""
+        for shard in self._store.shards:
+            if fields := await shard.queries.hash(shard.keys.flow(flow)):
+                return shard, FlowRecord.read(flow, fields)
+        raise UnknownFlow(flow)
+
+    async def _send_batch(self, sendings: Sequence[tuple[Shard, str, Transition]]) -> list[Receipt]:
+        by_shard: dict[Shard, list[int]] = {}
+        for place, (shard, _, _) in enumerate(sendings):
+            by_shard.setdefault(shard, []).append(place)
+        receipts: list[Receipt] = [Receipt("")] * len(sendings)
+        for shard, places in by_shard.items():
+            transitions = [sendings[place][2] for place in places]
+            codes = await shard.scripts.settle(shard.keys.counters, transitions)
+            for place, code in zip(places, codes, strict=True):
+                receipts[place] = Receipt(sendings[place][1], duplicate=code == 0)
+        return receipts
+
+    def _sending(self, event: Event, id: str | None) -> tuple[Shard, str, Transition]:
+        front = self.topology.front_of(type(event))
+        id = checked_id(id) if id else new_id()
+        shard, envelope, data = self._enveloped(event, id)
+        effect = own_output(shard.keys, front.name, envelope, data)
+        return shard, id, Transition((), (self._fresh(shard, id),), (effect,))
+
+    def _enveloped(self, event: Event, id: str) -> tuple[Shard, Envelope, bytes]:
+        if not isinstance(event, Event):
+            raise ApplicationError(f"only events are sent from outside; {type(event).__name__} is none")
+        data = encode(event, self._store.settings.max_message_bytes)
+        key = event.message_key()
+        shard = self._store.shard_of(key or id)
+        return shard, Envelope(id, event.type_name, event.type_version, key=key), data
+
+    def _fresh(self, shard: Shard, id: str) -> Any:
+        settings = self._store.settings
+        return fresh(shard.keys.seen_new, shard.keys.seen_old, id, settings.dedupe_ms, settings.dedupe_ids)
+
+    async def _watch(self, shard: Shard) -> OutcomeWatch:
+        watch = self._watches.get(shard.number)
+        if watch is None:
+            watch = self._watches[shard.number] = OutcomeWatch(shard, self._store.settings.block_ms)
+            await watch.start()
+        return watch
+
+    async def _already(self, flow: str) -> Outcome | None:
+        """Return how a flow has ended, or None while it goes on."""
+        try:
+            _, record = await self.record(flow)
+        except UnknownFlow:
+            return await self._simple(flow)
+        if record.ended:
+            event = self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
+            return Outcome(flow, record.state, event)
+        if record.state == FAILED:
+            return Outcome(flow, FAILED, reason=record.facts.get("error", ""))
+        for step, reason in sorted(record.stuck.items()):
+            return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].command}): {reason}")
+        return None
+
+    async def _simple(self, flow: str) -> Outcome | None:
+        """Return how a simple event ended, which leaves no record: from the recent outcomes."""
+        for shard in self._store.shards:
+            for _, fields in await shard.queries.newest(shard.keys.outcomes, most=BATCH):
+                if fields[b"flow"] == flow.encode() and fields[b"state"] == COMPLETED.encode():
+                    return Outcome(flow, COMPLETED)
+        return None

@@ -1,0 +1,185 @@
+"""Every error that Hybrid raises, as one tree.
+
+    HybridError
+    ├── ConfigurationError        the program or its settings are wrong; found at start
+    │   ├── SettingsError         a setting has an impossible value
+    │   ├── ApplicationError      components that do not fit together
+    │   └── StoreMismatch         the store was made for another number of shards or format
+    ├── MessageError              a message that can't be taken
+    │   ├── InvalidMessage        does not validate against its model
+    │   ├── UnknownMessage        no class of that name
+    │   ├── MessageTooLarge       larger than the limit at the door
+    │   └── UndecodableMessage    bytes that are no message
+    ├── HandlerError              a handler did what it may not
+    │   └── HandlerTimeout        a handler ran past its time limit
+    ├── FlowError                 raised inside or about a flow
+    │   ├── StepTimeout           a step's acknowledgement did not come in time
+    │   ├── CommandFailed         a step's command was given up
+    │   ├── NonDeterministicFlow  a re-run issued other commands than recorded
+    │   ├── ForeignAwait          a flow awaited something that is not a step
+    │   ├── UnknownFlow           no flow of that id
+    │   └── Refused               a business refusal: an outcome, not an error
+    ├── WaitTimeout               a flow did not end while the caller waited
+    └── ServerError               Redis, or the embedded server
+        └── ServerUnavailable     no connection
+
+Errors carry their facts as fields; the text says what, which, why and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HybridError(Exception):
+    """The root of every error that Hybrid raises."""
+
+
+class ConfigurationError(HybridError):
+    """The program or its settings are wrong; always found at start."""
+
+
+class SettingsError(ConfigurationError):
+    """A setting has an impossible value."""
+
+
+class ApplicationError(ConfigurationError):
+    """Components of an application that do not fit together, or an application that can't be found."""
+
+
+class StoreMismatch(ConfigurationError):
+    """The store in Redis was created with another format or number of shards than this program has."""
+
+
+class MessageError(HybridError):
+    """A message that can't be taken."""
+
+
+class InvalidMessage(MessageError):
+    """Data that does not validate against its message class.
+
+    Fields: `type` is the message's name; `problems` a list of (field, rule) texts, without any value that
+    might be secret.
+    """
+
+    def __init__(self, type: str, problems: list[tuple[str, str]]) -> None:
+        self.type = type
+        self.problems = problems
+        lines = "; ".join(f"{field}: {rule}" if field else rule for field, rule in problems)
+        super().__init__(f"{type} is not valid: {lines}")
+
+
+class UnknownMessage(MessageError):
+    """No message class has this name.
+
+    Fields: `type`, and `near`, the known names that look like it.
+    """
+
+    def __init__(self, type: str, near: list[str]) -> None:
+        self.type = type
+        self.near = near
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f"no message is called {type!r}{hint}")
+
+
+class MessageTooLarge(MessageError):
+    """A message whose packed data is over the limit.
+
+    Fields: `type`, `size` and `limit` in bytes.
+    """
+
+    def __init__(self, type: str, size: int, limit: int) -> None:
+        self.type, self.size, self.limit = type, size, limit
+        super().__init__(
+            f"{type} has {size:,} bytes, the limit is {limit:,}: store the bulk elsewhere and send a"
+            " reference, or raise HYBRID_MAX_MESSAGE_BYTES"
+        )
+
+
+class UndecodableMessage(MessageError):
+    """Bytes in a channel that are no message of ours."""
+
+
+class HandlerError(HybridError):
+    """A handler did what a handler may not do, as returning something that is no message."""
+
+
+class HandlerTimeout(HandlerError):
+    """A handler ran past its time limit (seconds, in `limit`)."""
+
+    def __init__(self, handler: str, limit: float) -> None:
+        self.handler, self.limit = handler, limit
+        super().__init__(f"{handler} ran longer than its limit of {limit:g} s")
+
+
+class FlowError(HybridError):
+    """Raised inside a flow, or about one."""
+
+
+class StepTimeout(FlowError):
+    """A step's acknowledgement did not come within its timeout.
+
+    Fields: `flow`, `step` (number) and `command` (the message's name).
+    """
+
+    def __init__(self, flow: str, step: int, command: str) -> None:
+        self.flow, self.step, self.command = flow, step, command
+        super().__init__(f"step {step} ({command}) of flow {flow} was not acknowledged in time")
+
+
+class CommandFailed(FlowError):
+    """A step's command was given up: it failed, and somebody decided that it shall not be tried again."""
+
+    def __init__(self, flow: str, step: int, command: str, reason: str) -> None:
+        self.flow, self.step, self.command, self.reason = flow, step, command, reason
+        super().__init__(f"step {step} ({command}) of flow {flow} failed: {reason}")
+
+
+class NonDeterministicFlow(FlowError):
+    """A re-run of a flow issued another command than the one on record for that step."""
+
+    def __init__(self, flow: str, step: int, recorded: str, issued: str) -> None:
+        self.flow, self.step, self.recorded, self.issued = flow, step, recorded, issued
+        super().__init__(
+            f"flow {flow} is not deterministic: step {step} was {recorded} and is now {issued}. A flow may"
+            " depend on its event, on results of its steps and on flow.now(), flow.random() and flow.uuid()"
+            " only; changed code needs a new version: @mediator.flow(…, version=N)"
+        )
+
+
+class ForeignAwait(FlowError):
+    """A flow awaited something that is not a step of it."""
+
+
+class UnknownFlow(FlowError):
+    """No flow has this id: it never existed, or its retention time is over."""
+
+    def __init__(self, flow: str) -> None:
+        self.flow = flow
+        super().__init__(f"no flow {flow}: it has never existed, or it ended and was forgotten (see retention)")
+
+
+class Refused(FlowError):
+    """A business refusal, raised by a flow: an outcome, not an error. Carries the event that tells it."""
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+        super().__init__(f"refused: {type(event).__name__}")
+
+
+class WaitTimeout(HybridError):
+    """A flow did not end while the caller was ready to wait."""
+
+    def __init__(self, flow: str, seconds: float) -> None:
+        self.flow, self.seconds = flow, seconds
+        super().__init__(
+            f"flow {flow} has not ended within {seconds:g} s; it goes on: `hybrid flows show {flow}` tells where"
+        )
+
+
+class ServerError(HybridError):
+    """Redis answered with an error, or the embedded server can't be had."""
+
+
+class ServerUnavailable(ServerError):
+    """No connection to Redis."""

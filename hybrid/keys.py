@@ -1,0 +1,75 @@
+"""The names of all keys in Redis. One class builds every key; nothing else puts one together.
+
+A shard's keys share the hash tag {app.domain.shard}, so that they live in one cluster slot:
+
+    {app.domain.0}:store              hash    format, shards, id, created
+    {app.domain.0}:command:TYPE       stream  the queue of a command type
+    {app.domain.0}:own:NAME           stream  a component's own queue: initiating events and wake-ups for
+                                              mediators, what goes back for one group for processors
+    {app.domain.0}:topic:TYPE         stream  the broadcasts of an event type
+    {app.domain.0}:later:NAME         zset    deliveries of a group that wait for their next attempt
+    {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
+    {app.domain.0}:timers             zset    timeouts of flow steps
+    {app.domain.0}:flow:ID            hash    a flow's record
+    {app.domain.0}:history:ID         list    a flow's history
+    {app.domain.0}:flows              zset    unfinished flows by start (ms)
+    {app.domain.0}:outcomes           stream  ended flows, oldest first
+    {app.domain.0}:log                stream  the settle log
+    {app.domain.0}:counters           hash    entered:CHANNEL, settled:NAME, …
+    {app.domain.0}:groups             hash    registered groups of topics
+    {app.domain.0}:seen:new, :old     set     ids of recent sends
+    {app.domain.0}:starts             hash    starts of deliveries taken over from dead workers
+    {app.domain.0}:lease:CONSUMER     string  exists while the consumer lives
+    {app.domain.0}:consumers          hash    what each consumer says it serves
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+QUEUE_GROUP = "hybrid"
+"""The one group name of all queues, so that one XREADGROUP serves all queues of a slot."""
+
+
+class Keys:
+    """The keys of one shard."""
+
+    def __init__(self, app: str, domain: str, shard: int) -> None:
+        self.prefix = p = f"{{{app}.{domain}.{shard}}}:"
+        self.store = p + "store"
+        self.timers = p + "timers"
+        self.flows = p + "flows"
+        self.outcomes = p + "outcomes"
+        self.log = p + "log"
+        self.counters = p + "counters"
+        self.groups = p + "groups"
+        self.seen_new = p + "seen:new"
+        self.seen_old = p + "seen:old"
+        self.starts = p + "starts"
+        self.consumers = p + "consumers"
+        self.command = cache(lambda type: f"{p}command:{type}")
+        self.own = cache(lambda name: f"{p}own:{name}")
+        self.topic = cache(lambda type: f"{p}topic:{type}")
+        self.later = cache(lambda name: f"{p}later:{name}")
+        self.failed = cache(lambda name: f"{p}failed:{name}")
+
+    def flow(self, id: str) -> str:
+        """Return the key of a flow's record."""
+        return f"{self.prefix}flow:{id}"
+
+    def history(self, id: str) -> str:
+        """Return the key of a flow's history."""
+        return f"{self.prefix}history:{id}"
+
+    def lease(self, consumer: str) -> str:
+        """Return the key of a consumer's lease."""
+        return f"{self.prefix}lease:{consumer}"
+
+    def channel(self, key: str) -> str:
+        """Return what a channel's key is called in counters and lists: `command:TYPE`, `own:NAME`, `topic:TYPE`."""
+        return key[len(self.prefix) :]
+
+    def lasting(self) -> list[str]:
+        """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
+        bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
+        return [*bounded, "command:*", "own:*", "topic:*", "later:*", "failed:*", "flow:*", "history:*"]

@@ -1,0 +1,140 @@
+"""The advance: turns what a run of a flow led to into checks and effects of one settle."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from hybrid.broker.outputs import command_output, event_output, wake_up
+from hybrid.codec import encode, pack
+from hybrid.envelope import Envelope
+from hybrid.ids import command_id, derived_id
+from hybrid.keys import Keys
+from hybrid.mediator.flow import NewStep
+from hybrid.mediator.record import FAILED, RUNNING, FlowRecord, Issued
+from hybrid.mediator.replay import Progress
+from hybrid.messages import Event
+from hybrid.streams.transitions import Item, add, await_steps, hdel, hset, rpush, schedule, version, zadd, zrem
+
+
+class Place(NamedTuple):
+    """Where and when an advance happens: the shard's keys, the mediator's name, the time (ms), the largest message (bytes)."""
+
+    keys: Keys
+    mediator: str
+    now: int
+    max_bytes: int
+
+
+def timeout_member(flow: str, run: int, step: int, mediator: str) -> bytes:
+    """Return how a step's timeout stands in the schedule; the same when it is set and when it is cancelled."""
+    return pack([flow, run, step, mediator])
+
+
+def advance(place: Place, record: FlowRecord, envelope: Envelope, progress: Progress) -> tuple[list[Item], list[Item]]:
+    """Return the checks and the effects that put a flow's progress on record.
+
+    `envelope` is the initiating event's. Everything goes by the record's version: if somebody else advanced the flow
+    meanwhile, the check fails, nothing is written, and the caller loads it again.
+    """
+    key = place.keys.flow(record.id)
+    fields: list[Any] = ["version", str(record.version + 1), "state", progress.state]
+    fields += ["code", record.facts["code"]]
+    effects: list[Item] = []
+    if record.version == 0:
+        fields += _first(place, record, envelope)
+        effects.append(zadd(place.keys.flows, place.now, record.id))
+    for number, value in progress.values.items():
+        fields += [f"value:{number}", pack(value)]
+    for step in progress.issued:
+        fields += [f"step:{step.number}", _issued(step, place.now)]
+        effects += _sent(place, record, envelope, step)
+    if progress.state == FAILED:
+        fields += ["error", f"{type(progress.error).__name__}: {progress.error}"]
+    elif "error" in record.facts:
+        effects.append(hdel(key, "error"))
+    if progress.state not in (RUNNING, FAILED):
+        fields += ["ended", str(place.now)]
+        effects += _ended(place, record, envelope, progress.event, fields)
+    effects.insert(0, hset(key, fields))
+    if progress.state == RUNNING:
+        steps = [str(number) for number in progress.waiting]
+        effects.append(await_steps(key, steps, len(steps), wake_up(place.keys, place.mediator, record.id)))
+    else:
+        ending = ["flow", record.id, "state", progress.state, "class", envelope.class_]
+        effects.append(add(place.keys.outcomes, "", ending))
+    entry = [place.now, progress.state, [[s.number, s.command.type_name] for s in progress.issued]]
+    effects.append(rpush(place.keys.history(record.id), pack(entry)))
+    return [version(key, record.version)], effects
+
+
+def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
+    """Return what the record says of the initiating event, written once."""
+    facts = {
+        "type": envelope.type,
+        "schema": str(envelope.version),
+        "class": envelope.class_,
+        "rule": envelope.rule,
+        "reason": envelope.reason,
+        "key": envelope.key,
+        "corr": envelope.correlation or envelope.id,
+        "trace": envelope.trace,
+        "mediator": place.mediator,
+        "run": "1",
+        "sent": str(envelope.time),
+        "started": str(place.now),
+        "event": record.event,
+    }
+    return [item for pair in facts.items() if pair[1] for item in pair]
+
+
+def _issued(step: NewStep, now: int) -> bytes:
+    return pack(tuple(Issued(step.command.type_name, crc32(step.data), now, step.timeout)))
+
+
+def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> list[Item]:
+    """Return the effects that send a step's command, and that wake the flow when nobody acknowledges it in time."""
+    command = step.command
+    out = Envelope(
+        command_id(record.id, record.run, step.number),
+        command.type_name,
+        command.type_version,
+        envelope.correlation or envelope.id,
+        envelope.id,
+        "",
+        command.message_key(),
+        0,
+        place.mediator,
+        envelope.trace,
+        1,
+        place.now + step.timeout if step.timeout else 0,
+        record.id,
+        record.run,
+        step.number,
+        place.mediator,
+    )
+    effects = [command_output(place.keys, out, step.data)]
+    if step.timeout:
+        member = timeout_member(record.id, record.run, step.number, place.mediator)
+        effects.append(schedule(place.keys.timers, step.timeout, member))
+    return effects
+
+
+def _ended(place: Place, record: FlowRecord, envelope: Envelope, event: Event | None, fields: list[Any]) -> list[Item]:
+    """Return the effects of an end: off the list of unfinished flows, and its event broadcast."""
+    effects: list[Item] = [zrem(place.keys.flows, record.id)]
+    if event is None:
+        return effects
+    data = encode(event, place.max_bytes)
+    fields += ["outcome", pack([event.type_name, event.type_version, data])]
+    out = Envelope(
+        derived_id(record.id, place.mediator, "end", str(record.run)),
+        event.type_name,
+        event.type_version,
+        envelope.correlation or envelope.id,
+        envelope.id,
+        key=event.message_key(),
+        source=place.mediator,
+        trace=envelope.trace,
+    )
+    return [*effects, event_output(place.keys, out, data)]

@@ -1,0 +1,163 @@
+"""The Flow that a mediator's function is given: how it does its steps.
+
+A function is run again from its start whenever results have come (the idea of Temporal's and Azure Durable Functions' replay). `await
+flow.do(…)` gives the result at once when it is on record; otherwise the run ends there, and what it issued newly is sent.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+from hybrid.catalog import Catalog
+from hybrid.codec import encode
+from hybrid.envelope import Envelope
+from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
+from hybrid.ids import new_id
+from hybrid.mediator.record import GIVEN_UP, NOTHING, TIMEOUT, FlowRecord
+from hybrid.messages import Command
+
+
+class Suspended(BaseException):
+    """The run is over for now. Passes through `except Exception` in user code."""
+
+
+class NewStep(NamedTuple):
+    """A step that this run issued for the first time: its number, command, packed data and timeout (ms, 0 for none)."""
+
+    number: int
+    command: Command
+    data: bytes
+    timeout: int
+
+
+class Surroundings(NamedTuple):
+    """What a run needs beside the record: the catalogue, the largest command (bytes), the time (ms)."""
+
+    catalog: Catalog
+    max_bytes: int
+    now: int
+
+
+PAUSE = object()
+"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is foreign."""
+
+
+class Step:
+    """One or more commands under way; awaiting it gives their results. Made by `flow.do` and `flow.all`."""
+
+    __slots__ = ("_flow", "_numbers", "_single")
+
+    def __init__(self, flow: Flow, numbers: list[int], single: bool) -> None:
+        self._flow = flow
+        self._numbers = numbers
+        self._single = single
+
+    def __await__(self) -> Generator[object, None, Any]:
+        flow = self._flow
+        missing = [number for number in self._numbers if number not in flow.record.results]
+        if missing:
+            flow.waiting = missing
+            yield PAUSE
+            raise Suspended
+        results = [flow._result(number) for number in self._numbers]
+        return results[0] if self._single else results
+
+
+class Flow:
+    """One execution of a mediator's workflow, as its function sees it."""
+
+    def __init__(self, record: FlowRecord, envelope: Envelope, surroundings: Surroundings) -> None:
+        self.record = record
+        self.envelope = envelope
+        """The envelope of the initiating event."""
+        self.id = record.id
+        self.run = record.run
+        self.new_steps: list[NewStep] = []
+        self.new_values: dict[int, Any] = {}
+        self.waiting: list[int] = []
+        self._surroundings = surroundings
+        self._steps = 0
+        self._values = 0
+        self.closed = False
+
+    def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
+        """Send a command; awaiting the step gives the processor's reply (None when it has none).
+
+        `timeout` is a timedelta or seconds; when it passes without an acknowledgement, StepTimeout is raised. CommandFailed is raised when the
+        command failed and was given up. Steps may be made first and awaited later: their commands run side by side.
+        """
+        return Step(self, [self._issue(command, timeout)], single=True)
+
+    def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
+        """Send commands side by side; awaiting the step gives the list of their replies, when all have come."""
+        return Step(self, [self._issue(command, timeout) for command in commands], single=False)
+
+    def now(self) -> datetime:
+        """Return the time (UTC); recorded, so that a re-run gets the same."""
+        return datetime.fromtimestamp(self._recorded(lambda: self._surroundings.now) / 1000, UTC)
+
+    def random(self) -> float:
+        """Return a random number from [0, 1); recorded, so that a re-run gets the same."""
+        return float(self._recorded(random.random))
+
+    def uuid(self) -> UUID:
+        """Return a random UUID; recorded, so that a re-run gets the same."""
+        return UUID(self._recorded(lambda: new_id() + new_id()[:8]))
+
+    def _recorded(self, make: Callable[[], Any]) -> Any:
+        self._open()
+        self._values += 1
+        number = self._values
+        if number not in self.record.values:
+            self.record.values[number] = self.new_values[number] = make()
+        return self.record.values[number]
+
+    def _issue(self, command: Command, timeout: timedelta | float | None) -> int:
+        self._open()
+        if not isinstance(command, Command):
+            raise ApplicationError(f"flow.do takes a Command, got {type(command).__name__}")
+        self._steps += 1
+        number = self._steps
+        data = encode(command, self._surroundings.max_bytes)
+        recorded = self.record.steps.get(number)
+        if recorded is None:
+            self.new_steps.append(NewStep(number, command, data, _ms(timeout)))
+        elif recorded.command != command.type_name or recorded.checksum != crc32(data):
+            was, now = recorded.command, command.type_name
+            raise NonDeterministicFlow(self.id, number, was, now if now != was else f"{now} with other data")
+        return number
+
+    def _result(self, number: int) -> Any:
+        result, command = self.record.results[number], self.record.steps[number].command
+        if result.kind == TIMEOUT:
+            raise StepTimeout(self.id, number, command)
+        if result.kind == GIVEN_UP:
+            raise CommandFailed(self.id, number, command, result.data.decode())
+        if result.kind == NOTHING:
+            return None
+        return self._surroundings.catalog.decode(result.type, result.data)
+
+    def _open(self) -> None:
+        if self.closed:
+            raise Suspended
+
+
+def foreign(thing: object) -> ForeignAwait:
+    """Return the error for a flow that awaited something else than its steps."""
+    what = "asyncio" if thing is None else type(thing).__name__
+    return ForeignAwait(
+        f"a flow awaited {what}: it may await its own steps only (flow.do, flow.all), since it is run again from the"
+        " start; side effects and waiting belong into a processor's handler"
+    )
+
+
+def _ms(timeout: timedelta | float | None) -> int:
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout or 0
+    if seconds < 0:
+        raise ApplicationError(f"a timeout of {seconds:g} s is not possible")
+    return int(seconds * 1000)

@@ -1,0 +1,61 @@
+"""Mediators: they know the steps of flows, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from hybrid.errors import ApplicationError
+from hybrid.mediator.classes import EventClass
+from hybrid.messages import Event, Message
+from hybrid.processor import checked_name, message_classes
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Mediator:
+    """Carries out flows for the classes of events that it handles."""
+
+    def __init__(self, name: str, *, handles: EventClass | Sequence[EventClass]) -> None:
+        self.name = checked_name(name)
+        self.handles = (handles,) if isinstance(handles, EventClass) else tuple(handles)
+        self.flows: dict[type[Message], dict[int, Callable[..., Any]]] = {}
+
+    def flow(self, message: Any, *, version: int = 1) -> Callable[[F], F]:
+        """Register the steps for an initiating event: an `async def` that takes the event and a Flow.
+
+        It is run again from the start whenever results have come, so it depends on nothing but its event, the results and what the Flow
+        gives. A change that issues other commands needs a new version; keep the old function
+        registered as long as flows run on it.
+        """
+
+        def register(function: F) -> F:
+            if not inspect.iscoroutinefunction(function):
+                raise ApplicationError(f"{self.name}: the flow {function.__name__} is not `async def`")
+            for cls in message_classes(message):
+                versions = self.flows.setdefault(cls, {})
+                if version in versions:
+                    raise ApplicationError(f"{self.name} has two flows for {cls.__name__}, version {version}")
+                versions[version] = function
+            return function
+
+        return register
+
+    def newest(self, cls: type[Message]) -> int:
+        """Return the newest version of the flow for a class of events: the one that new flows start on."""
+        return max(self.flows[cls])
+
+    def ends(self) -> list[type[Message]]:
+        """Return the event classes that the annotations say its flows end with."""
+        found = []
+        for versions in self.flows.values():
+            for function in versions.values():
+                annotation = get_type_hints(function).get("return")
+                for cls in get_args(annotation) or (annotation,):
+                    if isinstance(cls, type) and issubclass(cls, Event):
+                        found.append(cls)
+        return found
+
+    def __repr__(self) -> str:
+        return f"Mediator({self.name!r})"

@@ -1,0 +1,113 @@
+"""A flow's record: everything a mediator needs to know to go on with it. Stands as a hash in Redis.
+
+    type class rule reason key corr trace     of the initiating event
+    event, schema                             its data and schema version
+    mediator, code                            who carries it out, and the version of the function it started on
+    version                                   raised by every advance; who comes with an older one loads again
+    run, state, started, ended (ms)           state: running, completed, refused or failed
+    need, wait:N                              how many results are awaited, and which steps
+    step:N                                    msgpack [command type, checksum, sent (ms), timeout (ms)]
+    result:N                                  msgpack Result
+    value:N                                   msgpack of what flow.now(), random() and uuid() gave
+    stuck:N, error                            why step N, or the flow itself, does not go on
+    outcome                                   msgpack [type, schema, data] of the event it ended with
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from hybrid.codec import pack, unpack
+
+RUNNING, COMPLETED, REFUSED, FAILED = "running", "completed", "refused", "failed"
+REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
+
+
+class Result(NamedTuple):
+    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, or given up. Times in ms."""
+
+    kind: str
+    type: str = ""
+    schema: int = 1
+    data: bytes = b""
+    by: str = ""
+    attempt: int = 1
+    taken: int = 0
+    done: int = 0
+
+    def packed(self) -> bytes:
+        """Return it as it stands in the record."""
+        return pack(tuple(self))
+
+
+class Issued(NamedTuple):
+    """A step on record: its command, a checksum of the command's data, when it was sent, and its timeout (ms, 0: none)."""
+
+    command: str
+    checksum: int
+    sent: int
+    timeout: int = 0
+
+
+@dataclass(slots=True)
+class FlowRecord:
+    """A flow as it is on record."""
+
+    id: str
+    facts: dict[str, str] = field(default_factory=dict)
+    event: bytes = b""
+    steps: dict[int, Issued] = field(default_factory=dict)
+    results: dict[int, Result] = field(default_factory=dict)
+    values: dict[int, Any] = field(default_factory=dict)
+    waits: set[int] = field(default_factory=set)
+    stuck: dict[int, str] = field(default_factory=dict)
+    outcome: tuple[str, int, bytes] | None = None
+
+    @property
+    def version(self) -> int:
+        """The record's version; 0 when there is no record yet."""
+        return int(self.facts.get("version", 0))
+
+    @property
+    def run(self) -> int:
+        """The run, from 1."""
+        return int(self.facts.get("run", 1))
+
+    @property
+    def state(self) -> str:
+        """running, completed, refused or failed."""
+        return self.facts.get("state", RUNNING)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over for good."""
+        return "ended" in self.facts
+
+    @classmethod
+    def read(cls, id: str, fields: dict[bytes, bytes]) -> FlowRecord:
+        """Return the record of a hash as Redis gives it."""
+        record = cls(id)
+        for raw, value in fields.items():
+            name, _, number = raw.decode().partition(":")
+            if number:
+                record._numbered(name, int(number), value)
+            elif name == "event":
+                record.event = value
+            elif name == "outcome":
+                record.outcome = tuple(unpack(value))
+            else:
+                record.facts[name] = value.decode()
+        return record
+
+    def _numbered(self, name: str, number: int, value: bytes) -> None:
+        if name == "result":
+            self.results[number] = Result(*unpack(value))
+        elif name == "step":
+            self.steps[number] = Issued(*unpack(value))
+        elif name == "wait":
+            self.waits.add(number)
+        elif name == "value":
+            self.values[number] = unpack(value)
+        elif name == "stuck":
+            self.stuck[number] = value.decode()

@@ -1,0 +1,71 @@
+"""The replay: runs a flow's function from its record and says what it wants next. Pure: it reads and changes nothing outside."""
+
+from __future__ import annotations
+
+from asyncio import events
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid.errors import FlowError, Refused
+from hybrid.mediator.flow import PAUSE, Flow, NewStep, Suspended, foreign
+from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, RUNNING
+from hybrid.messages import Event
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run of a flow led to. While `state` is running: what it issued newly, and what it waits for."""
+
+    state: str
+    issued: list[NewStep] = field(default_factory=list)
+    values: dict[int, Any] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
+    event: Event | None = None
+    """What a completed or refused flow ended with."""
+    error: BaseException | None = None
+    """Why a failed one failed."""
+
+
+def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow: Flow) -> Progress:
+    """Run a flow's function on its event until it ends or waits."""
+    run = function(event, flow)
+    running, waits = events._get_running_loop(), None
+    events._set_running_loop(None)  # whatever asks for the loop (gather, create_task, sleep) is refused
+    try:
+        waits = run.send(None)
+        progress = _paused(waits, flow)
+    except StopIteration as stop:
+        progress = _ended(flow, stop.value)
+    except Refused as refusal:
+        progress = Progress(REFUSED, flow.new_steps, flow.new_values, event=refusal.event)
+    except Suspended:
+        progress = Progress(FAILED, error=FlowError("a flow swallowed the end of its run: it caught BaseException"))
+    except Exception as error:
+        progress = Progress(FAILED, error=foreign(None) if "no running event loop" in str(error) else error)
+    finally:
+        _close(run, flow)
+        events._set_running_loop(running)
+    return progress
+
+
+def _paused(waits: object, flow: Flow) -> Progress:
+    if waits is not PAUSE:
+        return Progress(FAILED, error=foreign(waits))
+    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting)
+
+
+def _ended(flow: Flow, value: object) -> Progress:
+    if value is not None and not isinstance(value, Event):
+        what = type(value).__name__
+        return Progress(FAILED, error=FlowError(f"a flow ended with a {what}: it returns an Event, or nothing"))
+    return Progress(COMPLETED, flow.new_steps, flow.new_values, event=value)
+
+
+def _close(run: Coroutine[Any, Any, Any], flow: Flow) -> None:
+    """End the run where it waits. What its `finally` blocks do then does not count."""
+    flow.closed = True
+    try:
+        run.close()
+    except (Suspended, RuntimeError):  # RuntimeError: it awaits in a `finally`, and so ignores the end
+        pass

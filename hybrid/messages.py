@@ -1,0 +1,98 @@
+"""Messages: events and commands, as pydantic models.
+
+A class is known on the wire by its name in kebab-case: `OrderCreated` is `order-created`. What belongs to
+the class and not to one message stands in the class line:
+
+    class OrderCreated(Event, key="order_id", version=2): ...
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Secret, ValidationError
+
+from hybrid.errors import ApplicationError, InvalidMessage
+
+__all__ = ["Command", "Event", "Message", "Secret", "kebab", "problems"]
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def kebab(name: str) -> str:
+    """Return a class name as it stands on the wire: `OrderCreated` as `order-created`."""
+    return _WORD.sub("-", name).replace("_", "-").lower()
+
+
+class Message(BaseModel):
+    """The base of Event and Command. Immutable; unknown fields are refused when it is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_by_name=True)
+
+    type_name: ClassVar[str] = "message"
+    """The name on the wire."""
+    type_version: ClassVar[int] = 1
+    """The schema version, in the envelope."""
+    key_field: ClassVar[str | None] = None
+    """The field whose value is the message's key, or None."""
+
+    def __init_subclass__(cls, key: str | None = None, version: int = 1, **kwargs: Any) -> None:
+        """Declare what a class line may say; `__pydantic_init_subclass__` takes it once the fields are known."""
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, key: str | None = None, version: int = 1, **kwargs: Any) -> None:
+        """Take what the class line says and check that the key is a field."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.type_name = kebab(cls.__name__.partition("[")[0])
+        cls.type_version = version
+        cls.key_field = key or cls.key_field
+        if cls.key_field is not None and cls.key_field not in cls.model_fields:
+            raise ApplicationError(f"{cls.__name__}: key={cls.key_field!r} is not one of its fields")
+
+    def message_key(self) -> str:
+        """Return the value of the key field as text, "" when the class has none."""
+        return str(getattr(self, self.key_field)) if self.key_field else ""
+
+
+class Event(Message):
+    """A fact, in the past tense; broadcast on a topic; may be ignored."""
+
+
+class Command(Message):
+    """An order, in the imperative; sent to one queue; must be done and acknowledged."""
+
+
+def problems(error: ValidationError, model: type[BaseModel] | None = None) -> list[tuple[str, str]]:
+    """Return a validation error as (field, rule and value) texts. Values of Secret fields are left out."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(part) for part in item["loc"])
+        shown = "" if item["type"] == "missing" or _secret(model, item["loc"]) else _shown(item["input"])
+        found.append((field, item["msg"] + shown))
+    return found
+
+
+def invalid(model: type[Message], error: ValidationError) -> InvalidMessage:
+    """Return the InvalidMessage that tells a validation error of this class."""
+    return InvalidMessage(model.type_name, problems(error, model))
+
+
+def _secret(model: type[BaseModel] | None, path: tuple[int | str, ...]) -> bool:
+    """Tell whether a value at this path may be secret: any field on the way whose annotation names Secret."""
+    if model is None or not path:
+        return True
+    field = model.model_fields.get(str(path[0]))
+    return field is None or "Secret" in str(field.annotation) or not _plain(field.annotation)
+
+
+def _plain(annotation: Any) -> bool:
+    """Tell whether an annotation is a plain value, whose input can be shown whole."""
+    return isinstance(annotation, type) and not issubclass(annotation, BaseModel)
+
+
+def _shown(value: Any) -> str:
+    """Return a value for an error's text, cut to a line."""
+    text = repr(value)
+    return f", got {text if len(text) <= 60 else text[:57] + '…'}"

@@ -1,0 +1,68 @@
+"""Watching outcomes: tells those who wait in this process when flows end. One blocking read per shard serves all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+
+from hybrid.broker.shard import Shard
+from hybrid.errors import ServerError
+from hybrid.streams.queries import Queries
+
+_log = logging.getLogger("hybrid.client")
+
+
+class OutcomeWatch:
+    """Follows the outcomes of one shard, without gap: after a lost connection it goes on where it was."""
+
+    def __init__(self, shard: Shard, block_ms: int) -> None:
+        self._shard = shard
+        self._client = shard.connections.blocking(block_ms)
+        self._queries = Queries(self._client, shard.connections.url)
+        self._block = block_ms
+        self._expected: dict[str, set[asyncio.Future[str]]] = defaultdict(set)
+        self._last = "0-0"
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin behind the newest outcome."""
+        newest = await self._shard.queries.newest(self._shard.keys.outcomes, most=1)
+        if newest:
+            self._last = newest[0][0].decode()
+        self._task = asyncio.create_task(self._run())
+
+    def expect(self, flow: str) -> asyncio.Future[str]:
+        """Return a future of the state in which this flow ends."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._expected[flow].add(future)
+        return future
+
+    def forget(self, flow: str, future: asyncio.Future[str]) -> None:
+        """Wait for it no longer."""
+        future.cancel()
+        self._expected[flow].discard(future)
+        if not self._expected[flow]:
+            del self._expected[flow]
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._client.aclose()
+
+    async def _run(self) -> None:
+        outcomes = self._shard.keys.outcomes
+        while True:
+            try:
+                read = await self._queries.follow({outcomes: self._last}, self._block)
+            except ServerError as error:
+                _log.warning("following outcomes again: %s", error)
+                await asyncio.sleep(0.2)
+                continue
+            for entry, fields in read.get(outcomes, []):
+                self._last = entry.decode()
+                for future in self._expected.get(fields[b"flow"].decode(), ()):
+                    if not future.done():
+                        future.set_result(fields[b"state"].decode())

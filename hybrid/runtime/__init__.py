@@ -1,0 +1,1 @@
+"""The runtime: a worker reads deliveries, has them handled, and settles them."""

@@ -1,0 +1,124 @@
+"""Calling a handler: what it takes beside the message, its time limit, and the thread of one that is not async."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hybrid.context import Context
+from hybrid.errors import ApplicationError, HandlerError, HandlerTimeout
+from hybrid.inbox import Database, Replied
+from hybrid.messages import Message
+from hybrid.processor import Handler
+from hybrid.resources import shown_type
+from hybrid.runtime.workplace import Workplace
+from hybrid.settings import Settings
+
+
+class Bound:
+    """A handler with the resources that it asks for."""
+
+    def __init__(self, handler: Handler, workplace: Workplace) -> None:
+        self.name = handler.name
+        self.retry = handler.retry
+        self._function = handler.function
+        self._timeout = handler.timeout
+        self._pool = workplace.pool
+        self._catalog = workplace.topology.catalog
+        self._is_async = handler.is_async
+        self._given: dict[str, Any] = {}
+        self._context_name = ""
+        for name, kind in handler.parameters():
+            if kind is Context:
+                self._context_name = name
+            else:
+                self._given[name] = _resource(handler, kind, workplace)
+        self.wants_context = bool(self._context_name)
+        database = workplace.resources.get(Database)
+        self.inbox: Callable[[Context], Any] | None = None
+        if database is not None:
+            self.inbox = partial(database.transaction, handler.component)
+
+    async def call(self, message: Message, context: Context | None) -> Any:
+        """Call the handler and return what it returns; commit its transaction, if it has one, with that.
+
+        Raises HandlerTimeout past its time limit; else whatever it raises.
+        """
+        given = {**self._given, self._context_name: context} if self.wants_context else self._given
+        try:
+            if not self._is_async:
+                return await self._in_thread(partial(self._sync, message, given, context))
+            if self._timeout is None:
+                return await self._awaited(message, given, context)
+            return await self._limited(message, given, context)
+        except Replied as stored:
+            return stored.unpacked(context, self._catalog)
+
+    async def _limited(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
+        assert self._timeout is not None
+        limit = asyncio.timeout(self._timeout)
+        try:
+            async with limit:
+                return await self._awaited(message, given, context)
+        except TimeoutError:
+            if limit.expired():
+                raise HandlerTimeout(self.name, self._timeout) from None
+            raise
+
+    async def _awaited(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
+        if context is None:
+            return await self._cancellable(message, given)
+        try:
+            reply = await self._cancellable(message, given)
+        except BaseException:
+            if context.open_transaction:
+                await context.open_transaction.aroll_back()
+            raise
+        if context.open_transaction:
+            await context.open_transaction.acommit(reply, context.published)
+        return reply
+
+    async def _cancellable(self, message: Message, given: dict[str, Any]) -> Any:
+        try:
+            return await self._function(message, **given)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            raise HandlerError(f"{self.name} was cancelled by something that it awaited") from None
+
+    def _sync(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
+        try:
+            reply = self._function(message, **given)
+        except BaseException:
+            if context and context.open_transaction:
+                context.open_transaction.roll_back()
+            raise
+        if context and context.open_transaction:
+            context.open_transaction.commit(reply, context.published)
+        return reply
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """Run in a thread. One past its time limit can't be killed: the attempt ends when the thread does."""
+        run = contextvars.copy_context().run
+        thread = asyncio.get_running_loop().run_in_executor(self._pool, run, work)
+        _, late = await asyncio.wait([thread], timeout=self._timeout)
+        if not late:
+            return thread.result()
+        await asyncio.wait([thread])
+        assert self._timeout is not None
+        raise HandlerTimeout(self.name, self._timeout)
+
+
+def _resource(handler: Handler, kind: Any, workplace: Workplace) -> Any:
+    if kind is Settings:
+        return workplace.settings
+    if kind not in workplace.resources:
+        raise ApplicationError(
+            f"{handler.name} asks for {shown_type(kind)}, which no resource gives: write a function that returns it,"
+            " with @resource before it"
+        )
+    return workplace.resources[kind]

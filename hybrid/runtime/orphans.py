@@ -1,0 +1,89 @@
+"""Orphans: deliveries of consumers that died. They are taken over and run one at a time.
+
+A consumer counts as dead when its lease was absent, as seen by this observer's own monotonic clock, for a whole lease since its own last
+reconnect: a restarted server has forgotten nobody's work, but everybody's lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from hybrid.errors import HandlerError, ServerError
+from hybrid.runtime.delivery import Delivery, Lane
+from hybrid.runtime.workplace import Workplace
+
+AT_ONCE = 100
+_log = logging.getLogger("hybrid.orphans")
+
+
+class Orphans:
+    """Looks for deliveries of dead consumers in these lanes, takes them over and runs them one by one."""
+
+    def __init__(self, lanes: Sequence[Lane], workplace: Workplace) -> None:
+        self._lanes = lanes
+        self._workplace = workplace
+        self._absent: dict[str, float] = {}
+        self._queue: deque[Delivery] = deque()
+        self._lease = workplace.settings.lease_ms / 1000
+
+    @property
+    def waiting(self) -> list[Delivery]:
+        """What was taken over and not started yet."""
+        return list(self._queue)
+
+    async def run(self) -> None:
+        """Look for ever: a dead host's blocked reader may be given entries after it was struck off."""
+        while True:
+            await asyncio.sleep(self._lease / 4)
+            try:
+                for lane in self._lanes:
+                    await self._look(lane)
+                await self._run_queue()
+            except ServerError as error:
+                self._absent.clear()
+                _log.warning("looking for orphans again: %s", error)
+
+    async def _look(self, lane: Lane) -> None:
+        shard = lane.shard
+        rows = await shard.queries.consumers(lane.stream, lane.group)
+        others = [name for name, _ in rows if name != self._workplace.consumer]
+        alive = await shard.queries.exist([shard.keys.lease(name) for name in others]) if others else []
+        now = time.monotonic()
+        for name, lives in zip(others, alive, strict=True):
+            seen = f"{lane.stream}|{name}"
+            if lives:
+                self._absent.pop(seen, None)
+            elif now - self._absent.setdefault(seen, now) > self._lease:
+                await self._take(lane, name, seen)
+
+    async def _take(self, lane: Lane, dead: str, seen: str) -> None:
+        """Take over what a dead consumer left in a lane."""
+        lease = lane.shard.keys.lease(dead)
+        me = self._workplace.consumer
+        while not self._workplace.stopping:
+            entries = await lane.shard.scripts.takeover(lane.stream, lease, lane.group, dead, me, AT_ONCE)
+            if not entries:
+                self._absent.pop(seen, None)
+                return
+            _log.warning("took over %d deliveries of %s in %s", len(entries), dead, lane.channel)
+            self._queue.extend(lane.accept(entries, self._workplace.clock.now(), taken_over=True))
+
+    async def _run_queue(self) -> None:
+        while self._queue and not self._workplace.stopping:
+            delivery = self._queue.popleft()
+            lane = delivery.lane
+            if lane.in_work.get(delivery.entry) is not delivery:
+                continue  # our own lease was lost meanwhile: it is no longer ours
+            starts = await lane.shard.writes.count_start(lane.shard.keys.starts, delivery.unit)
+            if starts > self._workplace.settings.poison_starts:
+                lane.runner.poisoned(delivery, HandlerError(
+                    f"started {starts - 1} times without an outcome: its worker was killed or lost each time"
+                ))  # fmt: skip
+                continue
+            lane.runner.take([delivery])
+            while lane.in_work.get(delivery.entry) is delivery and not self._workplace.stopping:
+                await asyncio.sleep(0.01)

@@ -1,0 +1,143 @@
+"""The reader: one loop per shard and group, which reads new deliveries into their lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from hybrid.errors import ServerError, ServerUnavailable
+from hybrid.runtime.delivery import MOST, Delivery, Lane
+from hybrid.runtime.workplace import Workplace
+from hybrid.streams.reads import GroupReader, Read
+
+_log = logging.getLogger("hybrid.reader")
+
+
+class Reader:
+    """Reads the lanes of one group on one shard until it is stopped."""
+
+    def __init__(self, group: str, lanes: list[Lane], workplace: Workplace, restore: Callable[[], Awaitable[None]]) -> None:
+        self.group = group
+        self.lanes = {lane.stream: lane for lane in lanes}
+        self.last_read = time.monotonic()
+        """When a read came back last; a reader that does not come back does not consume."""
+        self.unstarted: list[Delivery] = []
+        """What came in while the worker was stopping."""
+        self._workplace = workplace
+        self._restore = restore
+        self._source = self._new_source()
+        self._room = asyncio.Event()
+        self._left_out: set[str] = set()
+        self._busy = False
+        self._recover = True
+        self._stopped = False
+        for lane in lanes:
+            lane.on_room = self._on_room
+
+    async def run(self) -> None:
+        """Read until `stop`. Survives the server's absence and lost groups."""
+        pause = 0.05
+        while not self._stopped:
+            try:
+                if self._recover:
+                    await self._read_own_pending()
+                self._dispatch(await self._read())
+                pause = 0.05
+            except ServerUnavailable as error:
+                pause = await self._again(error, pause)
+            except ServerError as error:
+                pause = await self._again(error, pause)
+                await self._restored()
+            self.last_read = time.monotonic()
+
+    async def stop(self) -> None:
+        """End the loop after the present read."""
+        self._stopped = True
+        self._room.set()
+        try:
+            await self._source.unblock()
+        except ServerError as error:
+            _log.debug("could not unblock: %s", error)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._source.close()
+
+    async def renew(self) -> None:
+        """Go on under the workplace's new consumer name, after a lost lease."""
+        old, self._source = self._source, self._new_source()
+        await old.close()
+
+    def _new_source(self) -> GroupReader:
+        connections = next(iter(self.lanes.values())).shard.connections
+        return GroupReader(connections, self.group, self._workplace.consumer, self._workplace.settings.block_ms)
+
+    async def _read(self) -> Read:
+        """Read without waiting where there was more than asked for, else wait for the next."""
+        rooms = {stream: lane.room for stream, lane in self.lanes.items()}
+        open_ = [stream for stream, room in rooms.items() if room > 0]
+        self._left_out = set(rooms) - set(open_)
+        if not open_ or self._workplace.stopping:
+            self._room.clear()
+            await asyncio.wait([asyncio.ensure_future(self._room.wait())], timeout=0.5)
+            return []
+        least = min(rooms[stream] for stream in open_)
+        if self._busy and least < MOST:
+            read = await self._source.take({stream: rooms[stream] for stream in open_})
+            self._busy = self._is_busy(read, rooms)
+            if read:
+                return read
+        read = await self._source.wait(open_, least)
+        self._busy = self._is_busy(read, dict.fromkeys(open_, least))
+        return read
+
+    def _is_busy(self, read: Read, asked: dict[str, int]) -> bool:
+        return any(len(entries) >= min(asked[stream], MOST) for stream, entries in read)
+
+    def _dispatch(self, read: Read) -> None:
+        taken = self._workplace.clock.now()
+        for stream, entries in read:
+            deliveries = self.lanes[stream].accept(entries, taken)
+            if self._workplace.stopping:
+                self.unstarted += deliveries
+            elif deliveries:
+                self.lanes[stream].runner.take(deliveries)
+
+    async def _read_own_pending(self) -> None:
+        """Read what we were given and did not see: replies get lost when connections do."""
+        for stream, lane in self.lanes.items():
+            after = b"0"
+            while entries := await self._source.own_pending(stream, after, MOST):
+                after = entries[-1][0]
+                deliveries = lane.accept(entries, self._workplace.clock.now())
+                if deliveries:
+                    lane.runner.take(deliveries)
+        self._recover = False
+
+    def _on_room(self, lane: Lane) -> None:
+        self._room.set()
+        if lane.stream in self._left_out:
+            self._left_out.clear()
+            asyncio.get_running_loop().create_task(self._nudge())
+
+    async def _nudge(self) -> None:
+        try:
+            await self._source.unblock()
+        except ServerError as error:
+            _log.debug("could not unblock: %s", error)
+
+    async def _again(self, error: ServerError, pause: float) -> float:
+        _log.warning("reading for %s again in %.2f s: %s", self.group, pause, error)
+        self._recover = True
+        await asyncio.sleep(pause)
+        await self._source.reconnect()
+        return min(pause * 2, 1.0)
+
+    async def _restored(self) -> None:
+        try:
+            await self._restore()
+        except ServerError as error:
+            _log.warning("groups could not be restored: %s", error)
+

@@ -1,0 +1,153 @@
+"""Runners: take deliveries of one component on one shard and end each in one settle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hybrid.broker import log as outcomes
+from hybrid.broker.failures import Culprit, failed_output
+from hybrid.broker.log import LogEntry
+from hybrid.broker.settler import FAILED
+from hybrid.broker.shard import Shard
+from hybrid.envelope import Envelope, from_fields
+from hybrid.errors import HandlerError, UndecodableMessage
+from hybrid.messages import Message
+from hybrid.runtime.delivery import Delivery
+from hybrid.runtime.workplace import Workplace
+from hybrid.streams.transitions import Item, Transition, ack, add, hdel, log, stuck
+
+_NOTHING = Envelope("", "")
+
+
+class Runner:
+    """The base of the three kinds: of processors, of simple mediators, of mediators."""
+
+    def __init__(self, component: str, shard: Shard, workplace: Workplace) -> None:
+        self.component = component
+        self.shard = shard
+        self.keys = shard.keys
+        self.workplace = workplace
+        self.settings = workplace.settings
+        self.catalog = workplace.topology.catalog
+        self._settled = f"settled:{component}"
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Take deliveries into work. Each ends by a settle that releases it from its lane."""
+        raise NotImplementedError
+
+    def drop_waiting(self) -> list[Delivery]:
+        """Give up what has not been started; return it."""
+        return []
+
+    @property
+    def running(self) -> set[asyncio.Task[Any]]:
+        """What is being handled now."""
+        return self._tasks
+
+    def envelope(self, delivery: Delivery) -> Envelope:
+        """Return a delivery's envelope. Raises UndecodableMessage."""
+        try:
+            delivery.envelope = envelope = from_fields(delivery.fields, delivery.entry)
+        except (KeyError, ValueError) as error:
+            raise UndecodableMessage(f"an entry of {delivery.lane.channel} is no message of ours: {error}") from error
+        return envelope
+
+    def decode(self, envelope: Envelope, delivery: Delivery) -> Message:
+        """Return a delivery's message. Raises UnknownMessage, UndecodableMessage or InvalidMessage."""
+        return self.catalog.decode(envelope.type, delivery.fields.get(b"data", b""))
+
+    def end(self, delivery: Delivery, outcome: str, effects: Sequence[Item], note: str = "") -> None:
+        """Settle a delivery for good: acknowledged, with these effects."""
+        self._settle(delivery, (), self._settled, [*effects, self.entry(delivery, outcome, note)])
+
+    def expire(self, delivery: Delivery) -> None:
+        """Settle a command that nobody waits for any more, without handling it."""
+        self._settle(delivery, (), f"expired:{self.component}", [self.entry(delivery, outcomes.EXPIRED)])
+
+    def put_off(self, delivery: Delivery, effects: Sequence[Item], outcome: str, note: str = "") -> None:
+        """Settle one attempt; the message is elsewhere now, and not yet done."""
+        self._settle(delivery, (), "", [*effects, self.entry(delivery, outcome, note)])
+
+    def fail(self, delivery: Delivery, error: BaseException, handler: str = "", extra: Sequence[Item] = ()) -> None:
+        """Put a delivery among the failures; a flow that waits for it is told."""
+        self._settle(delivery, (), "", self.failing(delivery, error, handler, extra))
+
+    def poisoned(self, delivery: Delivery, error: HandlerError) -> None:
+        """Put a delivery among the failures without starting it: it has cost too many workers."""
+        try:
+            self.envelope(delivery)
+        except UndecodableMessage:
+            delivery.envelope = None
+        self.fail(delivery, error)
+
+    def failing(self, delivery: Delivery, error: BaseException, handler: str, extra: Sequence[Item]) -> list[Item]:
+        """Return the effects of a failure."""
+        envelope = delivery.envelope or _NOTHING
+        flat = [item for pair in delivery.fields.items() for item in pair]
+        culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
+        effects = [failed_output(self.keys, culprit, flat, error, envelope.attempt), *extra]
+        note = f"{type(error).__name__}: {error}"[:500]
+        if envelope.flow and envelope.step:
+            effects.append(stuck(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), note.encode()))
+            told = ["flow", envelope.flow, "state", "failed", "step", str(envelope.step)]
+            effects.append(add(self.keys.outcomes, "", told))
+        return [*effects, self.entry(delivery, outcomes.FAILED, note)]
+
+    def entry(self, delivery: Delivery, outcome: str, note: str = "") -> Item:
+        """Return the effect that writes a delivery's line into the settle log."""
+        envelope = delivery.envelope or _NOTHING
+        line = LogEntry(
+            envelope.id,
+            envelope.type,
+            delivery.lane.channel,
+            self.component,
+            self.workplace.consumer,
+            delivery.taken,
+            envelope.attempt,
+            outcome,
+            envelope.correlation or envelope.id,
+            envelope.cause,
+            envelope.flow,
+            envelope.step,
+            note,
+        )
+        return log(self.keys.log, self.settings.log_entries, line.packed())
+
+    def claim(self, delivery: Delivery, counter: str) -> Item:
+        """Return the claim that this delivery is ours to end."""
+        lane = delivery.lane
+        return ack(lane.stream, lane.group, delivery.entry, lane.queue, counter)
+
+    def _settle(self, delivery: Delivery, checks: Sequence[Item], counter: str, effects: list[Item]) -> None:
+        if delivery.taken_over:
+            effects.append(hdel(self.keys.starts, delivery.unit))
+        transition = Transition(checks, (self.claim(delivery, counter),), effects)
+        self.shard.settler.put(transition, self._after(delivery))
+
+    def _after(self, delivery: Delivery) -> Callable[[int], None]:
+        def then(code: int) -> None:
+            if code == FAILED:
+                error = HandlerError("the server refused the outputs of this delivery; its log says why")
+                delivery.envelope = None
+                self._last_resort(delivery, error)
+            else:
+                delivery.lane.release(delivery)
+
+        return then
+
+    def _last_resort(self, delivery: Delivery, error: HandlerError) -> None:
+        """Put a delivery among the failures whose settle was refused; when that is refused too it stays pending."""
+        flat = [item for pair in delivery.fields.items() for item in pair]
+        culprit = Culprit(self.component, self.component, delivery.lane.channel)
+        effects = [failed_output(self.keys, culprit, flat, error, 1)]
+        transition = Transition((), (self.claim(delivery, ""),), effects)
+        self.shard.settler.put(transition, lambda code: delivery.lane.release(delivery))
+
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine as a task of this runner."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,63 @@
+"""The schedule: moves what is due. Retries go back to their group's own queue, timeouts of steps to their flows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgpack
+
+from hybrid.broker.outputs import again_output, wake_up
+from hybrid.broker.shard import Shard
+from hybrid.codec import unpack
+from hybrid.errors import ServerError
+from hybrid.mediator.record import TIMEOUT, Result
+from hybrid.runtime.workplace import Workplace
+from hybrid.streams.transitions import Transition, fire, result
+
+MOST = 500
+_log = logging.getLogger("hybrid.schedule")
+
+
+class Schedule:
+    """Looks on one shard for what is due, each tick. Any number of workers may: each thing fires once."""
+
+    def __init__(self, shard: Shard, components: Sequence[str], workplace: Workplace) -> None:
+        self._shard = shard
+        self._components = components
+        self._workplace = workplace
+        self._zsets = [shard.keys.timers, *map(shard.keys.later, components)]
+
+    async def run(self) -> None:
+        """Look for ever."""
+        tick = self._workplace.settings.tick_ms / 1000
+        while True:
+            try:
+                more = await self._fire()
+            except ServerError as error:
+                _log.warning("looking for due timers again: %s", error)
+                more = False
+            if not more:
+                await asyncio.sleep(tick)
+
+    async def _fire(self) -> bool:
+        timers, *later = await self._shard.scripts.due(self._zsets, MOST)
+        transitions = [self._timeout(member) for member in timers]
+        for component, members in zip(self._components, later, strict=True):
+            transitions += [self._again(component, member) for member in members]
+        if transitions:
+            await asyncio.gather(*map(self._shard.settler.settle, transitions))
+        return len(timers) == MOST or any(len(members) == MOST for members in later)
+
+    def _timeout(self, member: bytes) -> Transition:
+        keys = self._shard.keys
+        flow, run, step, mediator = unpack(member)
+        value = Result(TIMEOUT, done=self._workplace.clock.now()).packed()
+        effect = result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))
+        return Transition((), [fire(keys.timers, member)], [effect])
+
+    def _again(self, component: str, member: bytes) -> Transition:
+        keys = self._shard.keys
+        _, fields = msgpack.unpackb(member)
+        return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])

@@ -1,0 +1,229 @@
+"""The worker: runs components of an application in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import Any
+
+from hybrid.broker.shard import Shard, Store
+from hybrid.errors import ApplicationError, ServerError, StoreMismatch
+from hybrid.keys import QUEUE_GROUP
+from hybrid.resources import Resource, open_resources
+from hybrid.runtime.advancing import MediatorRunner
+from hybrid.runtime.delivery import Lane
+from hybrid.runtime.fronting import FrontRunner
+from hybrid.runtime.handback import hand_back
+from hybrid.runtime.housekeeping import Housekeeping
+from hybrid.runtime.lease import Lease, facts
+from hybrid.runtime.orphans import Orphans
+from hybrid.runtime.processing import ProcessorRunner
+from hybrid.runtime.reader import Reader
+from hybrid.runtime.runner import Runner
+from hybrid.runtime.schedule import Schedule
+from hybrid.runtime.workplace import Workplace, consumer_name
+from hybrid.settings import Settings
+from hybrid.topology import Topology
+
+BASE = 64
+"""What a mediator's lane takes ahead at the least: its work is short."""
+_log = logging.getLogger("hybrid.worker")
+
+
+class Worker:
+    """Runs components (all, or those named) until it is stopped.
+
+        async with Worker(topology, resources, store) as worker:
+            await worker.stopped.wait()
+    """
+
+    def __init__(
+        self, topology: Topology, resources: Sequence[Resource], store: Store, names: Sequence[str] = ()
+    ) -> None:
+        unknown = [name for name in names if name not in topology.names]
+        if unknown:
+            raise ApplicationError(f"no component is called {unknown[0]}; there are: {', '.join(topology.names)}")
+        self.names = list(names or topology.names)
+        self.stopped = asyncio.Event()
+        self.error: Exception | None = None
+        """Why it stopped by itself."""
+        self._store = store
+        self._resources = list(resources)
+        self._stack = AsyncExitStack()
+        settings = store.settings
+        self._workplace = Workplace(topology, settings, ThreadPoolExecutor(settings.threads, "hybrid-handler"))
+        self._readers: list[Reader] = []
+        self._lanes: list[Lane] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reading: list[asyncio.Task[None]] = []
+
+    @property
+    def consumer(self) -> str:
+        """The consumer's name in Redis."""
+        return self._workplace.consumer
+
+    async def __aenter__(self) -> Worker:
+        try:
+            await self._start()
+        except BaseException:
+            await self._abandon()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop reading, let running handlers end (for at most stop_ms), hand back the rest, and leave."""
+        workplace = self._workplace
+        if workplace.stopping:
+            return
+        workplace.stopping = True
+        for reader in self._readers:
+            await reader.stop()
+        await self._end(self._reading)
+        for task in self._tasks:
+            task.cancel()
+        await self._end(self._tasks)
+        dropped = [delivery for runner in self._runners() for delivery in runner.drop_waiting()]
+        dropped += [delivery for reader in self._readers for delivery in reader.unstarted]
+        dropped += self._orphans.waiting
+        await self._let_end()
+        try:
+            await asyncio.wait_for(hand_back(dropped, self._lanes), 5)
+            for shard in self._store.shards:
+                await shard.writes.leave(shard.keys.consumers, shard.keys.lease(self.consumer), self.consumer)
+        except (ServerError, TimeoutError) as error:
+            _log.warning("left without a word, others will take over: %s", error)
+        await self._abandon()
+
+    async def _start(self) -> None:
+        await self._store.open()
+        settings: Settings = self._store.settings
+        self._workplace.resources = await open_resources(self._resources, {Settings: settings}, self._stack)
+        for shard in self._store.shards:
+            self._build(shard)
+        await self._restore()
+        self._lease = Lease(self._store.shards, self._workplace, self._on_lost_lease)
+        await self._lease.start()
+        await self._enrol()
+        topics = [f"topic:{cls.type_name}" for cls in self._workplace.topology.catalog]
+        for shard in self._store.shards:
+            self._background(Schedule(shard, self.names, self._workplace).run())
+            self._background(Housekeeping(shard, topics, self._workplace).run())
+        self._orphans = Orphans(self._lanes, self._workplace)
+        self._background(self._orphans.run())
+        self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
+
+    def _build(self, shard: Shard) -> None:
+        """Make the runners, lanes and readers of one shard."""
+        topology, keys = self._workplace.topology, shard.keys
+        queues: list[Lane] = []
+        for name in self.names:
+            runner = self._runner(name, shard)
+            processor = topology.processors.get(name)
+            base = self._workplace.settings.concurrency if processor else BASE
+            queues.append(Lane(shard, keys.own(name), runner, QUEUE_GROUP, base))
+            if processor is None:
+                continue
+            for command in processor.commands:
+                own = processor.handlers[command].concurrency or base
+                queues.append(Lane(shard, keys.command(command.type_name), runner, QUEUE_GROUP, own))
+            topics = [
+                Lane(shard, keys.topic(e.type_name), runner, name, processor.handlers[e].concurrency or base)
+                for e in processor.events
+            ]
+            if topics:
+                self._lanes += topics
+                self._readers.append(Reader(name, topics, self._workplace, self._restore))
+        self._lanes += queues
+        self._readers.append(Reader(QUEUE_GROUP, queues, self._workplace, self._restore))
+
+    def _runner(self, name: str, shard: Shard) -> Runner:
+        topology, workplace = self._workplace.topology, self._workplace
+        if name in topology.fronts:
+            return FrontRunner(topology.fronts[name], shard, workplace)
+        if name in topology.mediators:
+            return MediatorRunner(topology.mediators[name], shard, workplace)
+        return ProcessorRunner(topology.processors[name], shard, workplace)
+
+    async def _restore(self) -> None:
+        """Make sure that all groups exist, and that the store is the one that we opened."""
+        known = self._store.id
+        await self._store.open()
+        if known and self._store.id != known:
+            self.error = StoreMismatch(
+                f"the store is another one than before (id {self._store.id}, was {known}): Redis lost its data, or"
+                " the address points elsewhere now. Nothing is consumed until somebody has looked: start the worker anew"
+            )
+            _log.critical("%s", self.error)
+            self.stopped.set()
+            return
+        for shard in self._store.shards:
+            keys = shard.keys
+            lanes = [lane for lane in self._lanes if lane.shard is shard]
+            await shard.writes.ensure_queues([lane.stream for lane in lanes if lane.queue], QUEUE_GROUP)
+            for lane in lanes:
+                if not lane.queue:
+                    names = [lane.stream, keys.groups, keys.counters]
+                    if await shard.scripts.register(names, lane.group, lane.channel, "0") == 2:
+                        _log.error("group %s of %s was lost; it goes on at its low-water mark", lane.group, lane.channel)
+
+    def _on_lost_lease(self) -> None:
+        """Drop what was not started and go on under another name: others may have taken our deliveries over."""
+        _log.error("the lease of %s was lost (frozen, or no server): going on under another name", self.consumer)
+        for runner in self._runners():
+            runner.drop_waiting()
+        for lane in self._lanes:
+            lane.in_work.clear()
+        self._workplace.consumer = consumer_name()
+        self._background(self._renew())
+
+    async def _renew(self) -> None:
+        for reader in self._readers:
+            await reader.renew()
+        await self._enrol()
+
+    async def _enrol(self) -> None:
+        said = facts(self._workplace, self.names, socket.gethostname(), os.getpid())
+        for shard in self._store.shards:
+            await shard.writes.enrol(shard.keys.consumers, self.consumer, said)
+
+    def _runners(self) -> set[Runner]:
+        return {lane.runner for lane in self._lanes}
+
+    async def _let_end(self) -> None:
+        """Wait until running handlers have ended and are settled; cancel what takes too long."""
+        tasks = {task for runner in self._runners() for task in runner.running}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._store.settings.stop_ms / 1000)
+            for task in late:
+                task.cancel()
+            await self._end(list(late))
+        for shard in self._store.shards:
+            try:
+                await asyncio.wait_for(shard.settler.drain(), 5)
+            except TimeoutError:
+                _log.warning("what was handled could not be settled; it is handled again by others")
+
+    async def _end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._store.settings.block_ms / 1000 + 5)
+
+    def _background(self, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _abandon(self) -> None:
+        """Close everything that was opened."""
+        if lease := getattr(self, "_lease", None):
+            await lease.stop()
+        for reader in self._readers:
+            await reader.close()
+        await self._stack.aclose()
+        self._workplace.pool.shutdown(wait=False, cancel_futures=True)
+        self.stopped.set()

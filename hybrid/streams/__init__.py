@@ -1,0 +1,1 @@
+"""The only door to Redis: connections, scripts, transitions, streams. Nothing else imports redis."""

@@ -1,0 +1,101 @@
+"""Connections to Redis: how clients are built, and what their errors mean to us.
+
+redis-py retries ten times by default, XADD and EVALSHA too, which doubles messages; and cuts blocking reads after five
+seconds. So: no retries (we repeat what is idempotent, ourselves), and blocking reads on connections of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from hybrid.errors import ServerError, ServerUnavailable
+
+_GONE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, OSError)
+
+_WAIT = (redis.exceptions.OutOfMemoryError, redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError)
+_WAIT_WORDS = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY ")
+"""Answers that say: not now. Those with a class of their own have lost their first word."""
+
+AsyncClient = Any
+"""A redis-py asyncio client: Redis or RedisCluster. Their stubs disagree, so none of them is named here."""
+
+
+class Connections:
+    """Builds the clients of one Redis address.
+
+    `redis://`, `rediss://` and `unix://` are a single server, `redis+cluster://host:port` a cluster and
+    `redis+sentinel://host:port,host:port/service` a master that sentinels watch.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.cluster = url.startswith("redis+cluster://")
+
+    def commands(self, *, connections: int = 16) -> AsyncClient:
+        """Return a client for scripts and short commands; waits when all connections are busy."""
+        return self._client(socket_timeout=15.0, connections=connections)
+
+    def blocking(self, block_ms: int) -> AsyncClient:
+        """Return a client for one blocking read at a time of at most block_ms."""
+        return self._client(socket_timeout=block_ms / 1000 + 10, connections=2)
+
+    def threaded(self) -> Any:
+        """Return a synchronous client, for the thread that renews the lease."""
+        options = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0, "retry": Retry(NoBackoff(), 0)}
+        if self.cluster:
+            return redis.RedisCluster.from_url(self.url.replace("redis+cluster", "redis"), **options)
+        if self.url.startswith("redis+sentinel://"):
+            hosts, service = _sentinels(self.url)
+            return redis.Sentinel(hosts, **options).master_for(service)
+        return redis.Redis.from_url(self.url, **options)
+
+    def _client(self, socket_timeout: float, connections: int) -> AsyncClient:
+        retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
+        options: dict[str, Any] = {"socket_timeout": socket_timeout, "socket_connect_timeout": 5.0, "protocol": 2}
+        if self.cluster:
+            return RedisCluster.from_url(self.url.replace("redis+cluster", "redis"), **options)
+        if self.url.startswith("redis+sentinel://"):
+            hosts, service = _sentinels(self.url)
+            return Sentinel(hosts, socket_timeout=5.0).master_for(service, retry=retry, **options)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            self.url, max_connections=connections, timeout=30, retry=retry, **options
+        )
+        return redis.asyncio.Redis.from_pool(pool)
+
+
+@contextmanager
+def plain_errors(url: str) -> Iterator[None]:
+    """Turn redis-py's errors into ours: ServerUnavailable when there is no connection, else ServerError."""
+    try:
+        yield
+    except _GONE as error:
+        raise ServerUnavailable(f"no connection to Redis at {url_shown(url)}: {error or type(error).__name__}") from error
+    except redis.RedisError as error:
+        if isinstance(error, _WAIT) or str(error).startswith(_WAIT_WORDS):
+            raise ServerUnavailable(f"Redis at {url_shown(url)} takes nothing now: {error}") from error
+        raise ServerError(f"Redis at {url_shown(url)} answered: {error}") from error
+
+
+def url_shown(url: str) -> str:
+    """Return an address without its password."""
+    url = re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
+    scheme, _, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}://{credentials.partition(':')[0]}:***@{host}" if at else url
+
+
+def _sentinels(url: str) -> tuple[list[tuple[str, int]], str]:
+    """Return the hosts and the service of redis+sentinel://host:port,host:port/service."""
+    places, _, service = url.partition("://")[2].partition("/")
+    hosts = [place.rpartition(":") for place in places.split(",")]
+    return [(host, int(port)) for host, _, port in hosts], service or "mymaster"

@@ -1,0 +1,99 @@
+"""Plain reads of what stands in Redis, for mediators, the console and the CLI. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hybrid.streams.connection import AsyncClient, plain_errors
+from hybrid.streams.scripts import Entries
+
+
+class Queries:
+    """Reads on one client. Every method may raise ServerUnavailable or ServerError."""
+
+    def __init__(self, client: AsyncClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """Return whole hashes in one round trip; {} for one that does not exist."""
+        return await self._many(("HGETALL", key) for key in keys)
+
+    async def hash(self, key: str) -> dict[bytes, bytes]:
+        """Return a whole hash."""
+        return (await self.hashes([key]))[0]
+
+    async def list(self, key: str) -> list[bytes]:
+        """Return a whole list."""
+        return await self._one("LRANGE", key, 0, -1)  # type: ignore[no-any-return]
+
+    async def range(self, stream: str, first: str = "-", last: str = "+", most: int = 1000) -> Entries:
+        """Return entries of a stream, oldest first."""
+        return await self._one("XRANGE", stream, first, last, "COUNT", most)  # type: ignore[no-any-return]
+
+    async def newest(self, stream: str, last: str = "+", most: int = 1000) -> Entries:
+        """Return entries of a stream, newest first."""
+        return await self._one("XREVRANGE", stream, last, "-", "COUNT", most)  # type: ignore[no-any-return]
+
+    async def follow(self, streams: dict[str, str], block_ms: int, most: int = 1000) -> dict[str, Entries]:
+        """Return what comes after these ids, per stream; waits up to block_ms. The client should be a blocking one."""
+        arguments = ["COUNT", most, "BLOCK", block_ms, "STREAMS", *streams, *streams.values()]
+        reply = await self._one("XREAD", *arguments)
+        return {stream.decode(): entries for stream, entries in reply or ()}
+
+    async def lengths(self, keys: Sequence[str]) -> list[int]:
+        """Return the lengths of streams."""
+        return await self._many(("XLEN", key) for key in keys)
+
+    async def scored(self, zset: str, most: int, newest: bool = False) -> list[tuple[str, int]]:
+        """Return (member, score) of a sorted set, by score."""
+        verb = "ZREVRANGE" if newest else "ZRANGE"
+        flat = await self._one(verb, zset, 0, most - 1, "WITHSCORES")
+        return [(member.decode(), int(score)) for member, score in flat]
+
+    async def members(self, zset: str, most: int) -> Sequence[bytes]:
+        """Return members of a sorted set, lowest score first."""
+        return await self._one("ZRANGE", zset, 0, most - 1)  # type: ignore[no-any-return]
+
+    async def size(self, zset: str) -> int:
+        """Return the number of members of a sorted set."""
+        return await self._one("ZCARD", zset)  # type: ignore[no-any-return]
+
+    async def exist(self, keys: Sequence[str]) -> list[bool]:
+        """Tell of each key whether it exists."""
+        return [bool(n) for n in await self._many(("EXISTS", key) for key in keys)]
+
+    async def consumers(self, stream: str, group: str) -> list[tuple[str, int]]:
+        """Return (consumer, pending entries) of a group; [] when there is no such group or stream."""
+        try:
+            rows = await self._client.xinfo_consumers(stream, group)
+        except Exception as error:
+            if "NOGROUP" in str(error) or "no such key" in str(error).lower():
+                return []
+            with plain_errors(self._url):
+                raise
+        return [(row["name"].decode(), row["pending"]) for row in rows]
+
+    async def info(self) -> dict[str, Any]:
+        """Return the server's INFO."""
+        with plain_errors(self._url):
+            return await self._client.info()  # type: ignore[no-any-return]
+
+    async def config(self, *names: str) -> dict[str, str]:
+        """Return settings of the server; {} when it does not tell (managed servers)."""
+        try:
+            return await self._client.config_get(*names)  # type: ignore[no-any-return]
+        except Exception:  # a managed server refuses CONFIG in its own words
+            return {}
+
+    async def _one(self, *command: Any) -> Any:
+        with plain_errors(self._url):
+            return await self._client.execute_command(*command)
+
+    async def _many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        with plain_errors(self._url):
+            pipe = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return await pipe.execute()  # type: ignore[no-any-return]

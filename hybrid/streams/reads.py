@@ -1,0 +1,87 @@
+"""Reads of streams with consumer groups, each reader on a connection of its own.
+
+An XREADGROUP is a write whose reply can be lost. So a reader is never cancelled in the normal course
+(`unblock` ends a blocked read with an empty reply), and after a lost connection the own pending entries are read again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybrid.streams.connection import Connections, plain_errors
+from hybrid.streams.scripts import Entries
+
+Read = list[tuple[str, Entries]]
+"""Per stream (its key) the entries, each (id, fields)."""
+
+
+class GroupReader:
+    """Reads for one consumer of one group."""
+
+    def __init__(self, connections: Connections, group: str, consumer: str, block_ms: int) -> None:
+        self.group = group
+        self.consumer = consumer
+        self._connections = connections
+        self._block = block_ms
+        self._client = connections.blocking(block_ms)
+        self._helper = connections.commands(connections=1)
+        self._id: int | None = None
+        self._blocked = False
+
+    async def wait(self, streams: list[str], most: int) -> Read:
+        """Return new entries, at most `most` per stream; wait up to block_ms when there are none."""
+        with plain_errors(self._connections.url):
+            if self._id is None and not self._connections.cluster:
+                self._id = await self._client.client_id()
+            self._blocked = True
+            try:
+                return await self._read(most, streams, ">", self._block)
+            finally:
+                self._blocked = False
+
+    async def take(self, rooms: dict[str, int]) -> Read:
+        """Return new entries without waiting, per stream at most as many as it has room for."""
+        with plain_errors(self._connections.url):
+            pipe = self._client.pipeline(transaction=False)
+            for stream, room in rooms.items():
+                pipe.execute_command(*self._command(room, [stream], ">"))
+            replies = await pipe.execute()
+        return [pair for reply in replies for pair in _pairs(reply)]
+
+    async def own_pending(self, stream: str, after: bytes, most: int) -> Entries:
+        """Return entries that were given to this consumer and not settled, after an id (b"0" for all)."""
+        with plain_errors(self._connections.url):
+            read = await self._read(most, [stream], after, None)
+        return read[0][1] if read else []
+
+    async def unblock(self) -> None:
+        """End a read that waits, with what it has: nothing."""
+        if self._blocked and self._id is not None:
+            with plain_errors(self._connections.url):
+                await self._helper.client_unblock(self._id)
+
+    async def reconnect(self) -> None:
+        """Drop the connection; the next read makes a new one."""
+        self._id = None
+        await self._client.aclose()
+        self._client = self._connections.blocking(self._block)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        await self._helper.aclose()
+
+    async def _read(self, most: int, streams: list[str], after: str | bytes, block: int | None) -> Read:
+        return _pairs(await self._client.execute_command(*self._command(most, streams, after, block)))
+
+    def _command(self, most: int, streams: list[str], after: str | bytes, block: int | None = None) -> list[Any]:
+        waiting = [] if block is None else ["BLOCK", block]
+        group = ["GROUP", self.group, self.consumer, "COUNT", most]
+        return ["XREADGROUP", *group, *waiting, "STREAMS", *streams, *([after] * len(streams))]
+
+
+def _pairs(reply: Any) -> Read:
+    """Return redis-py's reply of an XREADGROUP with the streams' keys as text. Trimmed entries have no fields."""
+    if not reply:
+        return []
+    return [(stream.decode(), [(id, fields or {}) for id, fields in entries]) for stream, entries in reply]

@@ -1,0 +1,106 @@
+"""The Lua scripts, each behind a typed name. With `connection.py` the only door to Redis.
+
+Each script stands in lua/NAME.lua, with a contract at its head. A script that the server does not know (yet, or after
+a restart) is loaded and called again: NOSCRIPT means that it has not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import msgpack
+import redis
+
+from hybrid.streams.connection import AsyncClient, plain_errors
+from hybrid.streams.transitions import Transition, packed
+
+
+class Script(NamedTuple):
+    """A script's text and its SHA-1, by which Redis knows it."""
+
+    text: str
+    sha: str
+
+
+def _load(name: str) -> Script:
+    text = (files("hybrid.streams") / "lua" / f"{name}.lua").read_text()
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+SCRIPTS = {
+    name: _load(name)
+    for name in ("settle", "takeover", "due", "register", "retain", "forget", "store", "ledger")
+}
+
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+class Scripts:
+    """The scripts on one client. Every method may raise ServerUnavailable or ServerError."""
+
+    def __init__(self, client: AsyncClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def settle(self, counters: str, transitions: Sequence[Transition]) -> list[int]:
+        """Apply transitions; return for each 1 applied, 0 already handled, -1 a check failed."""
+        keys, batch = packed(counters, transitions)
+        return await self.settle_packed(keys, batch)
+
+    async def settle_packed(self, keys: list[str], batch: bytes) -> list[int]:
+        """Apply a batch that `packed` made."""
+        return await self._call("settle", keys, batch)  # type: ignore[no-any-return]
+
+    async def takeover(self, stream: str, lease: str, group: str, dead: str, me: str, most: int) -> Entries | None:  # noqa: PLR0913
+        """Claim what a dead consumer left pending; None when it lives after all."""
+        reply = await self._call("takeover", [stream, lease], group, dead, me, most)
+        if reply is None:
+            return None
+        return [(entry[0], _pairs(entry[1])) for entry in reply if entry and entry[1] is not None]
+
+    async def due(self, zsets: list[str], most: int) -> list[list[bytes]]:
+        """Return what is due in each schedule."""
+        return await self._call("due", zsets, most)  # type: ignore[no-any-return]
+
+    async def register(self, keys: list[str], group: str, channel: str, start: str) -> int:
+        """Make sure that a group of a topic exists: 0 it did, 1 it is new, 2 it is re-created.
+
+        `keys` are the topic, the groups' hash and the counters' hash; `channel` the topic's channel name.
+        """
+        return await self._call("register", keys, group, f"{channel}|{group}", start, f"entered:{channel}")  # type: ignore[no-any-return]
+
+    async def retain(self, keys: list[str], channel: str, limits: tuple[int, int, int, int], groups: list[str]) -> tuple[int, int]:
+        """Trim a topic to its limits (entries, bytes, ms, hard entries); return (removed, cut)."""
+        removed, cut = await self._call("retain", keys, channel, *limits, *groups)
+        return removed, cut
+
+    async def forget(self, outcomes: str, flows: Sequence[tuple[bytes, str, str]]) -> int:
+        """Delete ended flows, given as (entry in outcomes, record, history)."""
+        keys = [outcomes, *(key for _, record, history in flows for key in (record, history))]
+        return await self._call("forget", keys, *(entry for entry, _, _ in flows))  # type: ignore[no-any-return]
+
+    async def store(self, key: str, format: int, shards: int, id: str) -> tuple[int, int, str]:
+        """Create the store or read how it was created: (format, shards, id)."""
+        reply = await self._call("store", [key], format, shards, id)
+        return int(reply[0]), int(reply[1]), reply[2].decode()
+
+    async def ledger(self, keys: list[str], group: str, layout: list[Any]) -> list[Any]:
+        """Look at where everything is; see ledger.lua for the shapes."""
+        reply = await self._call("ledger", keys, group, msgpack.packb(layout, use_bin_type=False))
+        return msgpack.unpackb(reply)  # type: ignore[no-any-return]
+
+    async def _call(self, name: str, keys: Sequence[str], *arguments: Any) -> Any:
+        script = SCRIPTS[name]
+        with plain_errors(self._url):
+            try:
+                return await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            except redis.exceptions.NoScriptError:
+                return await self._client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    """Return a flat list of names and values as a dict."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

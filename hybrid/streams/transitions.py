@@ -1,0 +1,139 @@
+"""Transitions: what `settle.lua` applies, as typed Python values.
+
+An item names itself and, right after, its key (or two keys: a flow's record and the queue of its mediator). `packed`
+replaces the keys by indices into the script's KEYS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+
+APPLIED, ALREADY_HANDLED, CHECK_FAILED = 1, 0, -1
+
+Item = Sequence[Any]
+_TWO_KEYS = {"await", "result", "fresh"}
+
+
+class Transition(NamedTuple):
+    """One atomic change: checks (read only), claims (at least one must succeed), effects."""
+
+    checks: Sequence[Item] = ()
+    claims: Sequence[Item] = ()
+    effects: Sequence[Item] = ()
+
+
+class Wake(NamedTuple):
+    """The wake-up that a flow's last awaited result puts on its mediator's queue."""
+
+    queue: str
+    counter: str
+    fields: list[Any]
+
+
+def version(flow: str, expected: int) -> Item:
+    """Check: the flow's record is still the one that was read (0: there is none)."""
+    return "version", flow, str(expected)
+
+
+def ack(stream: str, group: str, entry: bytes, queue: bool, counter: str = "") -> Item:
+    """Claim: this delivery is ours to end. Entries of queues are deleted; `counter` goes up by one."""
+    return "ack", stream, group, entry, 1 if queue else 0, counter
+
+
+def fire(zset: str, member: bytes) -> Item:
+    """Claim: something that was scheduled."""
+    return "fire", zset, member
+
+
+def take(stream: str, entry: str | bytes) -> Item:
+    """Claim: an entry of a stream without groups."""
+    return "take", stream, entry
+
+
+def fresh(new: str, old: str, id: str, window_ms: int, limit: int) -> Item:
+    """Claim: an id that has not been sent within the window."""
+    return "fresh", new, old, id, window_ms, limit
+
+
+def add(stream: str, counter: str, fields: list[Any]) -> Item:
+    """Effect: append an entry; `counter` (may be "") goes up by one."""
+    return "add", stream, counter, fields
+
+
+def log(stream: str, limit: int, entry: bytes) -> Item:
+    """Effect: append to the settle log, capped at about `limit` entries."""
+    return "log", stream, limit, entry
+
+
+def schedule(zset: str, delay_ms: int, member: bytes) -> Item:
+    """Effect: schedule something for `delay_ms` from now, by the server's clock."""
+    return "schedule", zset, delay_ms, member
+
+
+def cancel(zset: str, member: bytes) -> Item:
+    """Effect: take something off the schedule."""
+    return "cancel", zset, member
+
+
+def await_steps(flow: str, steps: list[str], need: int, wake: Wake) -> Item:
+    """Effect: the flow waits for `need` of these steps."""
+    return "await", flow, wake.queue, steps, need, wake.counter, wake.fields
+
+
+def result(flow: str, run: int, step: str, value: bytes, wake: Wake) -> Item:
+    """Effect: a step of the flow has its result."""
+    return "result", flow, wake.queue, str(run), step, value, wake.counter, wake.fields
+
+
+def stuck(flow: str, run: int, step: str, reason: bytes) -> Item:
+    """Effect: say on the flow's record why a step has no result yet."""
+    return "stuck", flow, str(run), step, reason
+
+
+def hset(hash: str, fields: list[Any]) -> Item:
+    """Effect: set fields [name, value, …] of a hash."""
+    return "hset", hash, fields
+
+
+def hdel(hash: str, *fields: str) -> Item:
+    """Effect: delete fields of a hash."""
+    return "hdel", hash, *fields
+
+
+def rpush(list: str, value: bytes) -> Item:
+    """Effect: append to a list."""
+    return "rpush", list, value
+
+
+def zadd(zset: str, score: int, member: str) -> Item:
+    """Effect: put into a sorted set."""
+    return "zadd", zset, score, member
+
+
+def zrem(zset: str, member: str) -> Item:
+    """Effect: take out of a sorted set."""
+    return "zrem", zset, member
+
+
+def count(counters: str, field: str, by: int = 1) -> Item:
+    """Effect: count something."""
+    return "count", counters, field, by
+
+
+def packed(counters: str, transitions: Iterable[Transition]) -> tuple[list[str], bytes]:
+    """Return the script's KEYS (the counters first) and its packed batch."""
+    keys = {counters: 1}
+    index = keys.setdefault
+
+    def numbered(item: Item) -> list[Any]:
+        item = list(item)
+        item[1] = index(item[1], len(keys) + 1)
+        if item[0] in _TWO_KEYS:
+            item[2] = index(item[2], len(keys) + 1)
+        return item
+
+    batch = [[[numbered(item) for item in part] for part in transition] for transition in transitions]
+    return list(keys), msgpack.packb(batch, use_bin_type=False)

@@ -1,0 +1,43 @@
+"""Small idempotent writes that are no part of a settle: groups of queues, marks of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import redis
+
+from hybrid.streams.connection import AsyncClient, plain_errors
+
+
+class Writes:
+    """Writes on one client. Every method may raise ServerUnavailable or ServerError; all may be repeated."""
+
+    def __init__(self, client: AsyncClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def ensure_queues(self, streams: Sequence[str], group: str) -> None:
+        """Create the group of these queues where it is missing. Whatever stands in them is still to be done."""
+        with plain_errors(self._url):
+            for stream in streams:
+                try:
+                    await self._client.xgroup_create(stream, group, id="0", mkstream=True)
+                except redis.ResponseError as error:
+                    if "BUSYGROUP" not in str(error):
+                        raise
+
+    async def count_start(self, starts: str, unit: str) -> int:
+        """Count a start of a delivery that was taken over; return how many there were."""
+        with plain_errors(self._url):
+            return await self._client.hincrby(starts, unit, 1)  # type: ignore[no-any-return]
+
+    async def enrol(self, consumers: str, consumer: str, facts: bytes) -> None:
+        """Write down what a consumer serves."""
+        with plain_errors(self._url):
+            await self._client.hset(consumers, consumer, facts)
+
+    async def leave(self, consumers: str, lease: str, consumer: str) -> None:
+        """Strike a consumer off and end its lease."""
+        with plain_errors(self._url):
+            await self._client.hdel(consumers, consumer)
+            await self._client.delete(lease)

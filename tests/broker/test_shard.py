@@ -1,0 +1,2 @@
+async def test_open(store, raw):
+    assert store.id

