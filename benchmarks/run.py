@@ -30,6 +30,34 @@ class ProgramFailed(Exception):
     """A program ended with an error, took too long or printed no JSON; says which, and how it ended."""
 
 
+def output_of(words: list[str]) -> str:
+    """What a program prints; a program that is given up is killed with all processes that it started.
+
+    Raises:
+        CalledProcessError: it ended with an error.
+        TimeoutExpired: it was not through in time.
+    """
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        words,
+        cwd=HERE.parent,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=RUN_S)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words, out, err)
+    return out
+
+
 def run_one(command: Command, choice: ServerChoice, quick: bool) -> dict[str, Any]:
     """One program against a server of its own: what its JSON line says.
 
@@ -37,26 +65,17 @@ def run_one(command: Command, choice: ServerChoice, quick: bool) -> dict[str, An
         ProgramFailed: it did not end well.
     """
     with running(choice) as url:
-        words = [sys.executable, *command.words(url, quick)]
-        shown = " ".join(words[1:])
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        words = command.words(url, quick)
+        shown, out = " ".join(words), ""
         try:
-            done = subprocess.run(
-                words,
-                cwd=HERE.parent,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=RUN_S,
-                check=True,
-            )
-            line: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+            out = output_of([sys.executable, *words])
+            line: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
         except subprocess.CalledProcessError as error:
             raise ProgramFailed(f"{shown} ended with {error.returncode}:\n{error.stderr[-2000:]}") from error
         except subprocess.TimeoutExpired as error:
             raise ProgramFailed(f"{shown} was not through after {RUN_S} s") from error
         except (IndexError, ValueError) as error:
-            raise ProgramFailed(f"{shown} printed no JSON line, but: {done.stdout[-500:]!r}") from error
+            raise ProgramFailed(f"{shown} printed no JSON line, but: {out[-500:]!r}") from error
     return line
 
 
@@ -116,7 +135,7 @@ def stop(*_: object) -> NoReturn:
 
 
 def main() -> int:
-    """Measure, show, and write if asked to; 0, or 1 when a program failed."""
+    """Measure, show, and write if asked to; 0, or 1 when a program failed, 130 when stopped."""
     chosen = arguments()
     signal.signal(signal.SIGTERM, stop)
     choice = ServerChoice(chosen.server_binary or embedded_binary(), chosen.unix, chosen.data_root)
@@ -127,8 +146,11 @@ def main() -> int:
         server = version(choice)
         results = measure(plan(cases, chosen.only_rivals), choice, chosen.rounds, chosen.quick)
     except ProgramFailed as error:
-        CONSOLE.print(f"[red]failed[/]: {error}", highlight=False)
+        CONSOLE.print("failed:", str(error), style="red", markup=False, highlight=False)
         return 1
+    except KeyboardInterrupt:
+        CONSOLE.print("stopped: nothing written", style="red")
+        return 130
     lines = list(report.rows(cases, results))
     transport = "a unix socket" if chosen.unix else "TCP on loopback"
     about = report.circumstances(server, transport, chosen.rounds, chosen.quick)

@@ -1,7 +1,7 @@
 """Hybrid: a mediator-plus-broker event system on Redis Streams.
 
-Mediators know the steps of a flow and send commands point to point; processors do the work, acknowledge, and broadcast what they did; a new
-capability is a new subscriber.
+Mediators know the steps of a flow and send commands point to point; processors do the work, acknowledge,
+and broadcast what they did; a new capability is a new subscriber.
 """
 
 from hybrid.app import App

@@ -1,4 +1,6 @@
-"""An application: components, resources and messages under one name, and the ways to run it and to send to it."""
+"""An application: components, resources and messages under one name, and the ways to run it and to send to
+it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from hybrid.topology import Component, Topology
 
 
 class App:
-    """An application. Its components are checked, as a whole, when it is first used; errors are ApplicationErrors."""
+    """An application. Its components are checked, as a whole, when it is first used; errors are
+    ApplicationErrors.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,11 @@ class App:
     @asynccontextmanager
     async def running(self, *names: str) -> AsyncIterator[Client]:
         """Run a worker (of all components, or those named) in this process, and give a client for it."""
-        async with self.client() as client, self.store() as store, Worker(self.topology, self.resources, store, names):
+        async with (
+            self.client() as client,
+            self.store() as store,
+            Worker(self.topology, self.resources, store, names),
+        ):
             yield client
 
     @asynccontextmanager
@@ -78,7 +86,9 @@ class App:
 
 @contextmanager
 def server(settings: Settings) -> Iterator[str]:
-    """Give the address of the server: the one that is set, else the embedded one, for as long as somebody needs it."""
+    """Give the address of the server: the one that is set, else the embedded one, for as long as somebody
+    needs it.
+    """
     if settings.redis_url:
         yield settings.redis_url
         return

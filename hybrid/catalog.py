@@ -51,7 +51,8 @@ class Catalog:
     def validate(self, name: str, data: Any, *, from_text: bool = False) -> Message:
         """Return a message made of data from outside: validated strictly, unknown fields refused.
 
-        With `from_text` values may be texts, as a command line has them. Raises UnknownMessage or InvalidMessage.
+        With `from_text` values may be texts, as a command line has them. Raises UnknownMessage or
+        InvalidMessage.
         """
         cls = self.named(name)
         try:

@@ -1,8 +1,8 @@
 """The client for programs: sends initiating events, and waits for what becomes of them.
 
-    async with Client(app) as client:
-        receipt = await client.send(PlaceOrder(...))
-        outcome = await client.wait(receipt.id, timeout=30)
+async with Client(app) as client:
+    receipt = await client.send(PlaceOrder(...))
+    outcome = await client.wait(receipt.id, timeout=30)
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ BATCH = 500
 
 
 class Receipt(NamedTuple):
-    """What a send came to: the event's id, which is its flow's id too, and whether it had been sent before."""
+    """What a send came to: the event's id, which is its flow's id too, and whether it had been sent
+    before.
+    """
 
     id: str
     duplicate: bool = False
@@ -38,7 +40,9 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an initiating event ended: completed, refused, or failed (a step failed and waits for somebody to mend it)."""
+    """How an initiating event ended: completed, refused, or failed (a step failed and waits for somebody to
+    mend it).
+    """
 
     flow: str
     state: str
@@ -79,8 +83,9 @@ class Client:
     async def send(self, event: Event, *, id: str | None = None) -> Receipt:
         """Send an initiating event; return when the server has stored it.
 
-        An id that was sent within the window (HYBRID_DEDUPE_MS) starts nothing: the receipt says `duplicate`. Raises ApplicationError for
-        an event that no simple mediator takes, InvalidMessage, MessageTooLarge, ServerUnavailable.
+        An id that was sent within the window (HYBRID_DEDUPE_MS) starts nothing: the receipt says
+        `duplicate`. Raises ApplicationError for an event that no simple mediator takes, InvalidMessage,
+        MessageTooLarge, ServerUnavailable.
         """
         shard, id, transition = self._sending(event, id)
         code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
@@ -89,8 +94,8 @@ class Client:
     async def send_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Send many initiating events (or pairs of event and id), in batches; return their receipts in order.
 
-        All are checked before the first one is sent. Raises like `send`; when the server goes away midway, the batches before are stored,
-        and sending all again with the same ids doubles none.
+        All are checked before the first one is sent. Raises like `send`; when the server goes away midway,
+        the batches before are stored, and sending all again with the same ids doubles none.
         """
         pairs = [item if isinstance(item, tuple) else (item, None) for item in events]
         sendings = [self._sending(event, id) for event, id in pairs]
@@ -100,7 +105,9 @@ class Client:
         return receipts
 
     async def publish(self, event: Event, *, id: str | None = None) -> Receipt:
-        """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as `send`."""
+        """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as
+        `send`.
+        """
         id = checked_id(id) if id else new_id()
         shard, envelope, data = self._enveloped(event, id)
         effect = event_output(shard.keys, envelope, data)
@@ -179,7 +186,9 @@ class Client:
         except UnknownFlow:
             return await self._simple(flow)
         if record.ended:
-            event = self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
+            event = (
+                self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
+            )
             return Outcome(flow, record.state, event)
         if record.state == FAILED:
             return Outcome(flow, FAILED, reason=record.facts.get("error", ""))

@@ -32,7 +32,7 @@ _TO_EXT: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     time: (4, lambda value: value.isoformat().encode()),
     timedelta: (5, lambda value: f"{value.days},{value.seconds},{value.microseconds}".encode()),
     UUID: (6, lambda value: value.bytes),
-    int: (7, lambda value: str(value).encode()),
+    int: (7, lambda value: b"%d" % value),
 }
 _FROM_EXT: dict[int, Callable[[bytes], Any]] = {
     1: lambda raw: Decimal(raw.decode()),
@@ -41,16 +41,16 @@ _FROM_EXT: dict[int, Callable[[bytes], Any]] = {
     4: lambda raw: time.fromisoformat(raw.decode()),
     5: lambda raw: timedelta(*map(int, raw.decode().split(","))),
     6: lambda raw: UUID(bytes=raw),
-    7: lambda raw: int(raw),
+    7: int,
 }
 
 
 def pack(value: Any) -> bytes:
     """Return plain data as msgpack. Raises TypeError or ValueError for what can't be packed."""
     try:
-        return msgpack.packb(value, default=_default)
+        return bytes(msgpack.packb(value, default=_default))
     except OverflowError:
-        return msgpack.packb(_with_wide_integers(value), default=_default)
+        return bytes(msgpack.packb(_with_wide_integers(value), default=_default))
 
 
 def unpack(data: bytes) -> Any:
@@ -61,7 +61,9 @@ def unpack(data: bytes) -> Any:
         except TypeError:  # keys that are tuples come back as lists, which are none
             return msgpack.unpackb(data, ext_hook=_ext, strict_map_key=False, use_list=False)
     except Exception as error:  # msgpack raises a dozen unrelated classes for bad bytes
-        raise UndecodableMessage(f"{len(data)} bytes are no message data: {error or type(error).__name__}") from error
+        raise UndecodableMessage(
+            f"{len(data)} bytes are no message data: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def encode(message: Message, limit: int) -> bytes:

@@ -15,7 +15,9 @@ from hybrid.messages import Event
 class Context:
     """One delivery, as its handler sees it."""
 
-    def __init__(self, envelope: Envelope, handler: str, inbox: Callable[[Context], Any] | None = None) -> None:
+    def __init__(
+        self, envelope: Envelope, handler: str, inbox: Callable[[Context], Any] | None = None
+    ) -> None:
         self.envelope = envelope
         self.attempt = envelope.attempt
         """1 for the first start of the handler for this message."""
@@ -28,18 +30,26 @@ class Context:
         """The transaction that the handler has entered, committed (with the reply) after it returns."""
 
     def publish(self, event: Event) -> None:
-        """Broadcast an event, in the same settle as the acknowledgement; nothing goes out when the handler fails."""
+        """Broadcast an event, in the same settle as the acknowledgement; nothing goes out when the handler
+        fails.
+        """
         if not isinstance(event, Event):
-            raise HandlerError(f"{self.handler} published a {type(event).__name__}: only events are broadcast")
+            raise HandlerError(
+                f"{self.handler} published a {type(event).__name__}: only events are broadcast"
+            )
         self.published.append(event)
 
     def transaction(self) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any] | Any:
-        """Return a context manager around a database session (SQLAlchemy) whose commit goes before the settle.
+        """Return a context manager around a database session (SQLAlchemy) whose commit goes before the
+        settle.
 
-        The inbox row (message id and group) is inserted first: a second execution of the same message blocks on it and then ends with
-        the stored reply, without running the body. The commit happens when the handler has returned, together with the
-        reply. Needs a resource of type `hybrid.inbox.Database`. `with` in `def` handlers, `async with` in `async def` ones.
+        The inbox row (message id and group) is inserted first: a second execution of the same message
+        blocks on it and then ends with the stored reply, without running the body. The commit happens when
+        the handler has returned, together with the reply. Needs a resource of type `hybrid.inbox.Database`.
+        `with` in `def` handlers, `async with` in `async def` ones.
         """
         if self._inbox is None:
-            raise ApplicationError(f"{self.handler} asks for a transaction, but no resource gives a hybrid.inbox.Database")
+            raise ApplicationError(
+                f"{self.handler} asks for a transaction, but no resource gives a hybrid.inbox.Database"
+            )
         return self._inbox(self)

@@ -3,7 +3,8 @@
 An entry has one named field per fact, and only for facts that are not at their default; `data` holds the
 message itself (see `hybrid.codec`). The names on the wire:
 
-    id type v corr cause origin key time source trace attempt expires flow run step reply class rule reason data
+    id type v corr cause origin key time source trace attempt expires flow run step reply class rule reason
+    data
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class Envelope(NamedTuple):
         return self.origin or self.id
 
 
-_NAMES = ["v" if n == "version" else "corr" if n == "correlation" else n.rstrip("_") for n in Envelope._fields]
+_NAMES = [
+    "v" if n == "version" else "corr" if n == "correlation" else n.rstrip("_") for n in Envelope._fields
+]
 _INTEGERS = {"version", "time", "attempt", "expires", "run", "step"}
 _DEFAULTS = Envelope("", "")
 _WRITE = list(zip(_NAMES, _DEFAULTS, strict=True))

@@ -156,7 +156,9 @@ class UnknownFlow(FlowError):
 
     def __init__(self, flow: str) -> None:
         self.flow = flow
-        super().__init__(f"no flow {flow}: it has never existed, or it ended and was forgotten (see retention)")
+        super().__init__(
+            f"no flow {flow}: it has never existed, or it ended and was forgotten (see retention)"
+        )
 
 
 class Refused(FlowError):
@@ -173,7 +175,8 @@ class WaitTimeout(HybridError):
     def __init__(self, flow: str, seconds: float) -> None:
         self.flow, self.seconds = flow, seconds
         super().__init__(
-            f"flow {flow} has not ended within {seconds:g} s; it goes on: `hybrid flows show {flow}` tells where"
+            f"flow {flow} has not ended within {seconds:g} s; it goes on:"
+            f" `hybrid flows show {flow}` tells where"
         )
 
 

@@ -1,4 +1,6 @@
-"""Ids: 24 hexadecimal digits (96 bits), random for what is new, derived for what must be stable under a re-run."""
+"""Ids: 24 hexadecimal digits (96 bits), random for what is new, derived for what must be stable under a
+re-run.
+"""
 
 from __future__ import annotations
 

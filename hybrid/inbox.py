@@ -4,9 +4,10 @@
         session.add(Payment(...))
         return PaymentApplied(...)
 
-The inbox row (message id and group) is inserted first, so that a second execution of the same message blocks on it. The business rows and the
-reply are committed together when the handler has returned; only then comes the settle (last participant support). A second execution
-finds the row and ends with the stored reply; its body does not run.
+The inbox row (message id and group) is inserted first, so that a second execution of the same message
+blocks on it. The business rows and the reply are committed together when the handler has returned; only
+then comes the settle (last participant support). A second execution finds the row and ends with the stored
+reply; its body does not run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Engine, LargeBinary, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Engine,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
@@ -37,8 +50,8 @@ inbox = Table(
 """Which messages a component has handled, and what it replied."""
 
 
-class Replied(Exception):  # noqa: N818 - not an error: the way out of a handler whose work is done already
-    """This message was handled before; its reply is stored."""
+class Replied(Exception):
+    """This message was handled before; its reply is stored. No error: the way out of the handler."""
 
     def __init__(self, stored: bytes) -> None:
         super().__init__("handled before")
@@ -48,12 +61,14 @@ class Replied(Exception):  # noqa: N818 - not an error: the way out of a handler
         """Return the stored reply; what was published beside it goes out again (with the same ids)."""
         reply, *published = [event and catalog.decode(event[0], event[1]) for event in unpack(self._stored)]
         if context is not None:
-            context.published[:] = published
+            context.published[:] = published  # type: ignore[assignment]
         return reply
 
 
 class Database:
-    """A database in which handlers have transactions: an SQLAlchemy Engine, or an AsyncEngine for async handlers."""
+    """A database in which handlers have transactions: an SQLAlchemy Engine, or an AsyncEngine for async
+    handlers.
+    """
 
     def __init__(self, engine: Engine | AsyncEngine) -> None:
         self.engine = engine
@@ -70,7 +85,9 @@ class Database:
             await connection.run_sync(metadata.create_all)
 
     def forget(self, older_than: timedelta) -> int:
-        """Delete inbox rows older than this; return how many. Keep them longer than a message may wait for a repair."""
+        """Delete inbox rows older than this; return how many. Keep them longer than a message may wait for
+        a repair.
+        """
         assert isinstance(self.engine, Engine)
         with Session(self.engine) as session:
             result = session.execute(delete(inbox).where(inbox.c.at < datetime.now(UTC) - older_than))
@@ -83,7 +100,9 @@ class Database:
 
 
 class Transaction:
-    """One delivery's transaction: `with` in `def` handlers, `async with` in `async def` ones. Gives the session."""
+    """One delivery's transaction: `with` in `def` handlers, `async with` in `async def` ones. Gives the
+    session.
+    """
 
     def __init__(self, engine: Engine | AsyncEngine, component: str, context: Context) -> None:
         self._engine = engine

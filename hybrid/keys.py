@@ -66,7 +66,9 @@ class Keys:
         return f"{self.prefix}lease:{consumer}"
 
     def channel(self, key: str) -> str:
-        """Return what a channel's key is called in counters and lists: `command:TYPE`, `own:NAME`, `topic:TYPE`."""
+        """Return what a channel's key is called in counters and lists: `command:TYPE`, `own:NAME`,
+        `topic:TYPE`.
+        """
         return key[len(self.prefix) :]
 
     def lasting(self) -> list[str]:

@@ -38,7 +38,9 @@ class Message(BaseModel):
     """The field whose value is the message's key, or None."""
 
     def __init_subclass__(cls, key: str | None = None, version: int = 1, **kwargs: Any) -> None:
-        """Declare what a class line may say; `__pydantic_init_subclass__` takes it once the fields are known."""
+        """Declare what a class line may say; `__pydantic_init_subclass__` takes it once the fields are
+        known.
+        """
         super().__init_subclass__(**kwargs)
 
     @classmethod

@@ -1,4 +1,6 @@
-"""Watching outcomes: tells those who wait in this process when flows end. One blocking read per shard serves all of them."""
+"""Watching outcomes: tells those who wait in this process when flows end. One blocking read per shard
+serves all of them.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from hybrid.messages import Event
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a failed delivery is tried, and after how long: first_ms, then `factor` times that, at most most_ms."""
+    """How often a failed delivery is tried, and after how long: first_ms, then `factor` times that, at most
+    most_ms.
+    """
 
     attempts: int = 3
     first_ms: int = 200
@@ -25,7 +27,9 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """Outcome: the handler returned. `reply` is also the acknowledgement; `published` was broadcast beside it."""
+    """Outcome: the handler returned. `reply` is also the acknowledgement; `published` was broadcast beside
+    it.
+    """
 
     reply: Event | None = None
     published: Sequence[Event] = ()
@@ -70,7 +74,8 @@ Decision = Done | Retry | Repair
 def decide(outcome: Outcome, attempt: int, policy: RetryPolicy) -> Decision:
     """Return what to do after this outcome of this attempt (1 for the first).
 
-    What would fail again just the same (a message that does not validate, a handler that returns what it may not) is not tried again.
+    What would fail again just the same (a message that does not validate, a handler that returns what it
+    may not) is not tried again.
     """
     if isinstance(outcome, Succeeded):
         return Done(outcome.reply, outcome.published)

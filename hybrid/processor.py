@@ -1,6 +1,7 @@
 """Processors: named components whose handlers do the work.
 
-A processor's name is its consumer group on topics. It knows messages, and neither mediators nor other processors.
+A processor's name is its consumer group on topics. It knows messages, and neither mediators nor other
+processors.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -32,7 +33,7 @@ class Handler:
     """Deliveries at the same time in one process; None for the setting's."""
     timeout: float | None = None
     """Longest run of one delivery, in seconds; None for no limit."""
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
     def name(self) -> str:
@@ -52,7 +53,9 @@ class Handler:
         names = list(inspect.signature(self.function).parameters)
         hints = get_type_hints(self.function)
         if not names:
-            raise ApplicationError(f"{self.name} takes no message: its first parameter is the {self.message.__name__}")
+            raise ApplicationError(
+                f"{self.name} takes no message: its first parameter is the {self.message.__name__}"
+            )
         missing = [name for name in names[1:] if name not in hints]
         if missing:
             raise ApplicationError(f"{self.name}: {missing[0]} has no annotation to tell what to hand it")
@@ -84,8 +87,9 @@ class Processor:
     ) -> Callable[[F], F]:
         """Register a handler for a Command or Event class, or a union of them.
 
-        The handler takes the message and, by annotation, a Context and resources. The one message it returns is broadcast and, for a
-        command, the acknowledgement too; None acknowledges with nothing. `timeout` is in seconds.
+        The handler takes the message and, by annotation, a Context and resources. The one message it
+        returns is broadcast and, for a command, the acknowledgement too; None acknowledges with nothing.
+        `timeout` is in seconds.
         """
 
         def register(function: F) -> F:
@@ -114,7 +118,9 @@ class Processor:
 def checked_name(name: str) -> str:
     """Return a component's name. Raises ApplicationError when it is not kebab-case."""
     if not _NAME.fullmatch(name):
-        raise ApplicationError(f"{name!r} is no name for a component: a-z, 0-9 and -, a letter first, 60 at most")
+        raise ApplicationError(
+            f"{name!r} is no name for a component: a-z, 0-9 and -, a letter first, 60 at most"
+        )
     return name
 
 

@@ -6,8 +6,8 @@
         yield engine
         engine.dispose()
 
-A handler that has a parameter annotated `Engine` is given it. A resource may itself take Settings and other resources. Functions that `return`
-instead of `yield`, and async ones, do too.
+A handler that has a parameter annotated `Engine` is given it. A resource may itself take Settings and other
+resources. Functions that `return` instead of `yield`, and async ones, do too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Resource:
         """The type by which handlers ask for it."""
         annotation = get_type_hints(self.function).get("return")
         if annotation is None:
-            raise ApplicationError(f"resource {self.name} does not say what it gives: annotate what it returns")
+            raise ApplicationError(
+                f"resource {self.name} does not say what it gives: annotate what it returns"
+            )
         if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
             return get_args(annotation)[0]
         return annotation
@@ -58,8 +60,11 @@ def resource(function: Callable[..., Any]) -> Resource:
     return Resource(function)
 
 
-async def open_resources(resources: list[Resource], given: dict[Any, Any], stack: AsyncExitStack) -> dict[Any, Any]:
-    """Open resources in the order in which they need each other; return them by type, `given` ones among them.
+async def open_resources(
+    resources: list[Resource], given: dict[Any, Any], stack: AsyncExitStack
+) -> dict[Any, Any]:
+    """Open resources in the order in which they need each other; return them by type, `given` ones among
+    them.
 
     Raises ApplicationError when one needs what nobody gives, or two give the same type.
     """
@@ -68,10 +73,14 @@ async def open_resources(resources: list[Resource], given: dict[Any, Any], stack
         ready = [r for r in left if all(kind in opened for _, kind in r.needs())]
         if not ready:
             missing = next(kind for _, kind in left[0].needs() if kind not in opened)
-            raise ApplicationError(f"resource {left[0].name} needs {shown_type(missing)}, which no resource gives")
+            raise ApplicationError(
+                f"resource {left[0].name} needs {shown_type(missing)}, which no resource gives"
+            )
         for r in ready:
             if r.type in opened:
-                raise ApplicationError(f"two resources give {shown_type(r.type)}: handlers could not tell them apart")
+                raise ApplicationError(
+                    f"two resources give {shown_type(r.type)}: handlers could not tell them apart"
+                )
             opened[r.type] = await r.open(stack, {name: opened[kind] for name, kind in r.needs()})
             left.remove(r)
     return opened

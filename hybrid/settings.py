@@ -16,29 +16,45 @@ SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentin
 class Settings(BaseSettings):
     """Everything that can be set. Each field is `HYBRID_` and its name in capitals in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="HYBRID_", frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HYBRID_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     app: str = Field("bookstore", description="The application: a package, or module:attribute.")
     redis_url: str | None = Field(None, description="Redis' address; none starts the embedded server.")
-    directory: Path = Field(Path(".hybrid"), description="Where the embedded server and the bookstore keep data.")
+    directory: Path = Field(
+        Path(".hybrid"), description="Where the embedded server and the bookstore keep data."
+    )
     domain: str = Field("main", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="The federated broker to use.")
     shards: int = Field(1, ge=1, le=1024, description="Number of shards; fixed when the store is created.")
     max_message_bytes: int = Field(1 << 20, ge=1024, description="Largest data of one message, in bytes.")
     max_outputs: int = Field(1000, ge=1, le=5000, description="Most messages that one delivery may send.")
     max_settle_bytes: int = Field(8 << 20, ge=4096, description="Most bytes that one delivery may send.")
-    lease_ms: int = Field(10_000, ge=200, description="A worker not heard of for this long (ms) counts as dead.")
+    lease_ms: int = Field(
+        10_000, ge=200, description="A worker not heard of for this long (ms) counts as dead."
+    )
     tick_ms: int = Field(100, ge=10, description="How often (ms) timers and retries are looked for.")
     block_ms: int = Field(2_000, ge=50, description="Longest blocking read, in ms.")
     stop_ms: int = Field(20_000, ge=0, description="How long (ms) running handlers get to end on shutdown.")
-    concurrency: int = Field(16, ge=1, description="Deliveries of one handler at the same time in one process.")
+    concurrency: int = Field(
+        16, ge=1, description="Deliveries of one handler at the same time in one process."
+    )
     threads: int = Field(32, ge=1, description="Threads for handlers that are not async, per process.")
-    poison_starts: int = Field(3, ge=1, description="Starts without an outcome (killed workers) before it fails.")
+    poison_starts: int = Field(
+        3, ge=1, description="Starts without an outcome (killed workers) before it fails."
+    )
     dedupe_ms: int = Field(3_600_000, ge=1000, description="How long (ms) ids of sends are remembered.")
     dedupe_ids: int = Field(100_000, ge=100, description="How many ids of sends are remembered, per shard.")
-    topic_entries: int = Field(100_000, ge=1, description="Broadcasts kept per topic after all groups had them.")
-    topic_bytes: int = Field(256 << 20, ge=1 << 16, description="Bytes kept per topic after all groups had them.")
+    topic_entries: int = Field(
+        100_000, ge=1, description="Broadcasts kept per topic after all groups had them."
+    )
+    topic_bytes: int = Field(
+        256 << 20, ge=1 << 16, description="Bytes kept per topic after all groups had them."
+    )
     topic_ms: int = Field(7 * 86_400_000, ge=1000, description="How long (ms) broadcasts are kept.")
-    topic_hard_entries: int = Field(1_000_000, ge=1, description="Beyond this even unsettled broadcasts are cut.")
+    topic_hard_entries: int = Field(
+        1_000_000, ge=1, description="Beyond this even unsettled broadcasts are cut."
+    )
     log_entries: int = Field(50_000, ge=100, description="Settle log entries kept, per shard.")
     flow_entries: int = Field(10_000, ge=0, description="Ended flows kept, per shard.")
     flow_ms: int = Field(7 * 86_400_000, ge=1000, description="How long (ms) ended flows are kept.")

@@ -1,4 +1,6 @@
-"""The topology: which components there are, and who handles and who listens to what. Checked as a whole at start."""
+"""The topology: which components there are, and who handles and who listens to what. Checked as a whole at
+start.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,8 @@ class Topology:
                 other = handlers.setdefault(command, handler)
                 if other is not handler:
                     raise ApplicationError(
-                        f"{command.__name__} is handled by {other.name} and {handler.name}; a command has one processor"
+                        f"{command.__name__} is handled by {other.name} and {handler.name}:"
+                        " a command has one processor"
                     )
         return handlers
 
@@ -91,7 +94,9 @@ class Topology:
             for event in front.events:
                 other = fronts.setdefault(event, front)
                 if other is not front:
-                    raise ApplicationError(f"{event.__name__} enters by both {other.name} and {front.name}; choose one")
+                    raise ApplicationError(
+                        f"{event.__name__} enters by both {other.name} and {front.name}; choose one"
+                    )
         return fronts
 
     def _mediators_by_event(self) -> dict[tuple[type[Message], EventClass], Mediator]:
@@ -102,7 +107,8 @@ class Topology:
                     other = found.setdefault((event, event_class), mediator)
                     if other is not mediator:
                         raise ApplicationError(
-                            f"{event.__name__} of class {event_class.value} has two mediators: {other.name} and {mediator.name}"
+                            f"{event.__name__} of class {event_class.value} has two mediators:"
+                            f" {other.name} and {mediator.name}"
                         )
         return found
 
@@ -114,17 +120,19 @@ class Topology:
                 for event_class in rule.classes:
                     if event_class is SIMPLE and event not in front.handlers:
                         raise ApplicationError(
-                            f"rule {rule.name} of {front.name} may call {event.__name__} simple, but there is no"
-                            f" @{front.name}.on({event.__name__}) to handle it"
+                            f"rule {rule.name} of {front.name} may call {event.__name__} simple, but there"
+                            f" is no @{front.name}.on({event.__name__}) to handle it"
                         )
                     if event_class is not SIMPLE and (event, event_class) not in self._mediator_of:
                         raise ApplicationError(
-                            f"rule {rule.name} of {front.name} may call {event.__name__} {event_class.value}, but no"
-                            f" mediator handles {event_class.name} with a flow for it"
+                            f"rule {rule.name} of {front.name} may call {event.__name__} {event_class.value},"
+                            f" but no mediator handles {event_class.name} with a flow for it"
                         )
 
     def _mentioned(self) -> list[type[Message]]:
-        """Return all message classes that components mention, or that stand in the modules of their functions."""
+        """Return all message classes that components mention, or that stand in the modules of their
+        functions.
+        """
         functions: list[Any] = []
         found: list[type[Message]] = []
         for processor in self.processors.values():

@@ -10,12 +10,13 @@ Modes:
 - `alone`: one order at a time, from `apply_async` to the return of `AsyncResult.get()` (publish/subscribe,
   no polling).
 
-Settings, the fastest that we found on two cores: prefork with 2 processes (tried: prefork 1 to 4; threads 1
-to 8, solo and gevent were slower, by a third to four times), prefetch multiplier 64, `ignore_result` for
-all tasks but the last (chords count without it), `result_chord_ordered` off, no rate limits, no gossip,
-mingle, heartbeat, events or logs, early acknowledgement (Celery's default, at-most-once: a killed worker
-loses the task it had). JSON, since msgpack 1.x refuses what the canvas sends (integer keys). Pools:
-`broker_pool_limit` 10 and the backend's redis-py pool, both at their defaults.
+Settings, the fastest that we found on two busy cores: prefork with 2 processes (3 and 4 did not differ by
+more than the noise; 1, solo and threads 1 to 8 were slower in most tries, gevent four times), prefetch
+multiplier 64, `ignore_result` for all tasks but the last (chords count without it), `result_chord_ordered`
+off, no rate limits, no gossip, mingle, heartbeat, events or logs, early acknowledgement (Celery's default,
+at-most-once: a killed worker loses the task it had). JSON, since Celery's msgpack decoder refuses what the
+canvas sends (dicts as map keys). Pools: `broker_pool_limit` 10 and the backend's redis-py pool, both at
+their defaults.
 
 Usage: python -m benchmarks.rivals.celery_canvas URL N [rate|alone] [POOL CONCURRENCY]
 Starts and ends its own worker; prints one JSON line. Empties the database!

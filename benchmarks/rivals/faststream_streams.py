@@ -13,7 +13,7 @@ Settings, the fastest that we found on two cores (tried: max_workers 1 to 90, ma
 RESP2 and RESP3): uvloop, hiredis, orjson where installed (FastStream takes it by itself), no logger (it
 logs every message otherwise), `PydanticSerializer(use_fastdepends_errors=False)`, one worker process;
 `message`: max_workers=8, max_records=100; `batch`: max_records=500; `idle`: max_workers=1. Pool: redis-py's
-own ConnectionPool with its default limit (100 connections); the modes need at most 10 of them. Messages are
+own ConnectionPool with its default limit (100 connections); the modes use at most 8 of them. Messages are
 acknowledged after the handler and its publisher are through, FastStream's default for streams; so they are
 at-least-once, without retries, take-over, trimming or settle log.
 

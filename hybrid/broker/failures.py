@@ -51,7 +51,9 @@ class Failure:
         flat = msgpack.unpackb(fields[b"fields"])
         original = dict(zip(flat[::2], flat[1::2], strict=True))
         moment = int(entry.partition(b"-")[0])
-        return cls(entry.decode(), component, channel, handler, original, error, message, trace, attempts, moment)
+        return cls(
+            entry.decode(), component, channel, handler, original, error, message, trace, attempts, moment
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Culprit:
     channel: str
 
 
-def failed_output(keys: Keys, culprit: Culprit, fields: list[Any], error: BaseException, attempts: int) -> Item:
+def failed_output(
+    keys: Keys, culprit: Culprit, fields: list[Any], error: BaseException, attempts: int
+) -> Item:
     """Return the effect that puts a delivery among the failures of its group. `fields` is the entry, flat."""
     trace = "".join(traceback.format_exception(error))[-MAX_TEXT:]
     text = str(error)[:MAX_TEXT]
@@ -78,7 +82,9 @@ def failed_output(keys: Keys, culprit: Culprit, fields: list[Any], error: BaseEx
 
 
 def sent_back(keys: Keys, failure: Failure) -> Transition:
-    """Return the transition that sends a failure back to the one group it failed in, with its attempts counted anew."""
+    """Return the transition that sends a failure back to the one group it failed in, with its attempts
+    counted anew.
+    """
     fields = {**failure.fields, b"attempt": b"1"}
     envelope = failure.envelope
     if envelope is not None:

@@ -1,4 +1,6 @@
-"""The settle log: one compact entry per delivery, in a capped stream. The waterfall, the console and `tail` read it."""
+"""The settle log: one compact entry per delivery, in a capped stream. The waterfall, the console and `tail`
+read it.
+"""
 
 from __future__ import annotations
 

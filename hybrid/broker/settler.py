@@ -1,7 +1,8 @@
 """The settler: ends deliveries in groups (group commit).
 
-While one settle is under way the next gathers; a lone one never waits. A batch whose reply was lost is sent again: its claims
-make it idempotent. A batch that the server can't take now (down, out of memory) waits and is sent again.
+While one settle is under way the next gathers; a lone one never waits. A batch whose reply was lost is sent
+again: its claims make it idempotent. A batch that the server can't take now (down, out of memory) waits and
+is sent again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Settler:
     async def settle(self, transition: Transition) -> int:
         """Settle and return the code."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.put(transition, lambda code: done.done() or done.set_result(code))
+        self.put(transition, lambda code: None if done.done() else done.set_result(code))
         return await done
 
     async def drain(self) -> None:
@@ -67,7 +68,12 @@ class Settler:
                 _log.warning("settling %d deliveries again in %.2f s: %s", len(transitions), pause, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-            except (ServerError, ValueError, TypeError, OverflowError) as error:  # the latter: can't be packed
+            except (
+                ServerError,
+                ValueError,
+                TypeError,
+                OverflowError,
+            ) as error:  # the latter: can't be packed
                 return await self._apart(transitions, error)
 
     async def _apart(self, transitions: Sequence[Transition], error: Exception) -> list[int]:

@@ -45,7 +45,8 @@ class Store:
         self.connections = Connections(url)
         self.id = ""
         self.shards = [
-            Shard(Keys(app, settings.domain, number), number, self.connections) for number in range(settings.shards)
+            Shard(Keys(app, settings.domain, number), number, self.connections)
+            for number in range(settings.shards)
         ]
 
     def shard_of(self, key: str) -> Shard:
@@ -58,12 +59,14 @@ class Store:
         Raises StoreMismatch, ServerUnavailable.
         """
         for shard in self.shards:
-            format, shards, id = await shard.scripts.store(shard.keys.store, FORMAT, len(self.shards), new_id())
+            format, shards, id = await shard.scripts.store(
+                shard.keys.store, FORMAT, len(self.shards), new_id()
+            )
             if (format, shards) != (FORMAT, len(self.shards)):
                 raise StoreMismatch(
-                    f"the store {shard.keys.prefix} was created with format {format} and {shards} shard(s); this"
-                    f" program has format {FORMAT} and {len(self.shards)}. Set HYBRID_SHARDS={shards}, or use"
-                    " another HYBRID_DOMAIN for a new store"
+                    f"the store {shard.keys.prefix} was created with format {format} and {shards} shard(s);"
+                    f" this program has format {FORMAT} and {len(self.shards)}. Set HYBRID_SHARDS={shards},"
+                    " or use another HYBRID_DOMAIN for a new store"
                 )
             if shard.number == 0:
                 self.id = id

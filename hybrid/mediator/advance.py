@@ -14,11 +14,24 @@ from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import FAILED, RUNNING, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
 from hybrid.messages import Event
-from hybrid.streams.transitions import Item, add, await_steps, hdel, hset, rpush, schedule, version, zadd, zrem
+from hybrid.streams.transitions import (
+    Item,
+    add,
+    await_steps,
+    hdel,
+    hset,
+    rpush,
+    schedule,
+    version,
+    zadd,
+    zrem,
+)
 
 
 class Place(NamedTuple):
-    """Where and when an advance happens: the shard's keys, the mediator's name, the time (ms), the largest message (bytes)."""
+    """Where and when an advance happens: the shard's keys, the mediator's name, the time (ms), the largest
+    message (bytes).
+    """
 
     keys: Keys
     mediator: str
@@ -27,15 +40,19 @@ class Place(NamedTuple):
 
 
 def timeout_member(flow: str, run: int, step: int, mediator: str) -> bytes:
-    """Return how a step's timeout stands in the schedule; the same when it is set and when it is cancelled."""
+    """Return how a step's timeout stands in the schedule; the same when it is set and when it is
+    cancelled.
+    """
     return pack([flow, run, step, mediator])
 
 
-def advance(place: Place, record: FlowRecord, envelope: Envelope, progress: Progress) -> tuple[list[Item], list[Item]]:
+def advance(
+    place: Place, record: FlowRecord, envelope: Envelope, progress: Progress
+) -> tuple[list[Item], list[Item]]:
     """Return the checks and the effects that put a flow's progress on record.
 
-    `envelope` is the initiating event's. Everything goes by the record's version: if somebody else advanced the flow
-    meanwhile, the check fails, nothing is written, and the caller loads it again.
+    `envelope` is the initiating event's. Everything goes by the record's version: if somebody else advanced
+    the flow meanwhile, the check fails, nothing is written, and the caller loads it again.
     """
     key = place.keys.flow(record.id)
     fields: list[Any] = ["version", str(record.version + 1), "state", progress.state]
@@ -93,7 +110,9 @@ def _issued(step: NewStep, now: int) -> bytes:
 
 
 def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> list[Item]:
-    """Return the effects that send a step's command, and that wake the flow when nobody acknowledges it in time."""
+    """Return the effects that send a step's command, and that wake the flow when nobody acknowledges it in
+    time.
+    """
     command = step.command
     out = Envelope(
         command_id(record.id, record.run, step.number),
@@ -120,7 +139,9 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -
     return effects
 
 
-def _ended(place: Place, record: FlowRecord, envelope: Envelope, event: Event | None, fields: list[Any]) -> list[Item]:
+def _ended(
+    place: Place, record: FlowRecord, envelope: Envelope, event: Event | None, fields: list[Any]
+) -> list[Item]:
     """Return the effects of an end: off the list of unfinished flows, and its event broadcast."""
     effects: list[Item] = [zrem(place.keys.flows, record.id)]
     if event is None:

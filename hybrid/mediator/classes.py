@@ -1,12 +1,14 @@
-"""The classes of initiating events: simple, hard, complex (mission: which mediator suits depends on the event)."""
+"""The classes of initiating events: simple, hard, complex (mission: which mediator suits depends on the
+event).
+"""
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 
-class EventClass(str, Enum):
+class EventClass(StrEnum):
     """How an initiating event is carried out."""
 
     SIMPLE = "simple"

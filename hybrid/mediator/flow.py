@@ -1,7 +1,8 @@
 """The Flow that a mediator's function is given: how it does its steps.
 
-A function is run again from its start whenever results have come (the idea of Temporal's and Azure Durable Functions' replay). `await
-flow.do(…)` gives the result at once when it is on record; otherwise the run ends there, and what it issued newly is sent.
+A function is run again from its start whenever results have come (the idea of Temporal's and Azure Durable
+Functions' replay). `await flow.do(…)` gives the result at once when it is on record; otherwise the run ends
+there, and what it issued newly is sent.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class Suspended(BaseException):
 
 
 class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, command, packed data and timeout (ms, 0 for none)."""
+    """A step that this run issued for the first time: its number, command, packed data and timeout (ms, 0
+    for none).
+    """
 
     number: int
     command: Command
@@ -44,7 +47,8 @@ class Surroundings(NamedTuple):
 
 
 PAUSE = object()
-"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is foreign."""
+"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is
+foreign."""
 
 
 class Step:
@@ -88,13 +92,16 @@ class Flow:
     def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
 
-        `timeout` is a timedelta or seconds; when it passes without an acknowledgement, StepTimeout is raised. CommandFailed is raised when the
-        command failed and was given up. Steps may be made first and awaited later: their commands run side by side.
+        `timeout` is a timedelta or seconds; when it passes without an acknowledgement, StepTimeout is
+        raised. CommandFailed is raised when the command failed and was given up. Steps may be made first
+        and awaited later: their commands run side by side.
         """
         return Step(self, [self._issue(command, timeout)], single=True)
 
     def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
-        """Send commands side by side; awaiting the step gives the list of their replies, when all have come."""
+        """Send commands side by side; awaiting the step gives the list of their replies, when all have
+        come.
+        """
         return Step(self, [self._issue(command, timeout) for command in commands], single=False)
 
     def now(self) -> datetime:
@@ -151,8 +158,8 @@ def foreign(thing: object) -> ForeignAwait:
     """Return the error for a flow that awaited something else than its steps."""
     what = "asyncio" if thing is None else type(thing).__name__
     return ForeignAwait(
-        f"a flow awaited {what}: it may await its own steps only (flow.do, flow.all), since it is run again from the"
-        " start; side effects and waiting belong into a processor's handler"
+        f"a flow awaited {what}: it may await its own steps only (flow.do, flow.all), since it is run again"
+        " from the start; side effects and waiting belong into a processor's handler"
     )
 
 

@@ -25,9 +25,9 @@ class Mediator:
     def flow(self, message: Any, *, version: int = 1) -> Callable[[F], F]:
         """Register the steps for an initiating event: an `async def` that takes the event and a Flow.
 
-        It is run again from the start whenever results have come, so it depends on nothing but its event, the results and what the Flow
-        gives. A change that issues other commands needs a new version; keep the old function
-        registered as long as flows run on it.
+        It is run again from the start whenever results have come, so it depends on nothing but its event,
+        the results and what the Flow gives. A change that issues other commands needs a new version; keep
+        the old function registered as long as flows run on it.
         """
 
         def register(function: F) -> F:
@@ -48,7 +48,7 @@ class Mediator:
 
     def ends(self) -> list[type[Message]]:
         """Return the event classes that the annotations say its flows end with."""
-        found = []
+        found: list[type[Message]] = []
         for versions in self.flows.values():
             for function in versions.values():
                 annotation = get_type_hints(function).get("return")

@@ -1,16 +1,16 @@
 """A flow's record: everything a mediator needs to know to go on with it. Stands as a hash in Redis.
 
-    type class rule reason key corr trace     of the initiating event
-    event, schema                             its data and schema version
-    mediator, code                            who carries it out, and the version of the function it started on
-    version                                   raised by every advance; who comes with an older one loads again
-    run, state, started, ended (ms)           state: running, completed, refused or failed
-    need, wait:N                              how many results are awaited, and which steps
-    step:N                                    msgpack [command type, checksum, sent (ms), timeout (ms)]
-    result:N                                  msgpack Result
-    value:N                                   msgpack of what flow.now(), random() and uuid() gave
-    stuck:N, error                            why step N, or the flow itself, does not go on
-    outcome                                   msgpack [type, schema, data] of the event it ended with
+type class rule reason key corr trace     of the initiating event
+event, schema                             its data and schema version
+mediator, code                            who carries it out, and the version of the function it started on
+version                                   raised by every advance; who comes with an older one loads again
+run, state, started, ended (ms)           state: running, completed, refused or failed
+need, wait:N                              how many results are awaited, and which steps
+step:N                                    msgpack [command type, checksum, sent (ms), timeout (ms)]
+result:N                                  msgpack Result
+value:N                                   msgpack of what flow.now(), random() and uuid() gave
+stuck:N, error                            why step N, or the flow itself, does not go on
+outcome                                   msgpack [type, schema, data] of the event it ended with
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
 
 
 class Result(NamedTuple):
-    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, or given up. Times in ms."""
+    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, or given up. Times
+    in ms.
+    """
 
     kind: str
     type: str = ""
@@ -42,7 +44,9 @@ class Result(NamedTuple):
 
 
 class Issued(NamedTuple):
-    """A step on record: its command, a checksum of the command's data, when it was sent, and its timeout (ms, 0: none)."""
+    """A step on record: its command, a checksum of the command's data, when it was sent, and its timeout
+    (ms, 0: none).
+    """
 
     command: str
     checksum: int

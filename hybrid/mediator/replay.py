@@ -1,9 +1,12 @@
-"""The replay: runs a flow's function from its record and says what it wants next. Pure: it reads and changes nothing outside."""
+"""The replay: runs a flow's function from its record and says what it wants next. Pure: it reads and
+changes nothing outside.
+"""
 
 from __future__ import annotations
 
 from asyncio import events
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +43,9 @@ def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow
     except Refused as refusal:
         progress = Progress(REFUSED, flow.new_steps, flow.new_values, event=refusal.event)
     except Suspended:
-        progress = Progress(FAILED, error=FlowError("a flow swallowed the end of its run: it caught BaseException"))
+        progress = Progress(
+            FAILED, error=FlowError("a flow swallowed the end of its run: it caught BaseException")
+        )
     except Exception as error:
         progress = Progress(FAILED, error=foreign(None) if "no running event loop" in str(error) else error)
     finally:
@@ -58,14 +63,14 @@ def _paused(waits: object, flow: Flow) -> Progress:
 def _ended(flow: Flow, value: object) -> Progress:
     if value is not None and not isinstance(value, Event):
         what = type(value).__name__
-        return Progress(FAILED, error=FlowError(f"a flow ended with a {what}: it returns an Event, or nothing"))
+        return Progress(
+            FAILED, error=FlowError(f"a flow ended with a {what}: it returns an Event, or nothing")
+        )
     return Progress(COMPLETED, flow.new_steps, flow.new_values, event=value)
 
 
 def _close(run: Coroutine[Any, Any, Any], flow: Flow) -> None:
     """End the run where it waits. What its `finally` blocks do then does not count."""
     flow.closed = True
-    try:
+    with suppress(Suspended, RuntimeError):  # RuntimeError: it awaits in a `finally`, and so ignores the end
         run.close()
-    except (Suspended, RuntimeError):  # RuntimeError: it awaits in a `finally`, and so ignores the end
-        pass

@@ -1,7 +1,7 @@
 """The simple mediator: the front door of every initiating event.
 
-It classifies by pure, named rules. What is simple it handles itself, in one settle and without state; the rest goes to the mediator that is
-registered for the event's type and class.
+It classifies by pure, named rules. What is simple it handles itself, in one settle and without state; the
+rest goes to the mediator that is registered for the event's type and class.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class SimpleMediator:
     def classify(self, message: Any, *classes: EventClass) -> Callable[[F], F]:
         """Register a pure rule for an event class, with the classes that it may give."""
         if not classes:
-            raise ApplicationError(f"{self.name}: a rule declares the classes that it may give, as HARD, COMPLEX")
+            raise ApplicationError(
+                f"{self.name}: a rule declares the classes that it may give, as HARD, COMPLEX"
+            )
 
         def register(function: F) -> F:
             for cls in self._initiating(message):
@@ -92,14 +94,18 @@ class SimpleMediator:
         messages = [] if given is None else [given] if isinstance(given, Message) else list(given)
         for message in messages:
             if not isinstance(message, Command | Event):
-                raise HandlerError(f"{self.name}: {type(event).__name__} led to a {type(message).__name__}, no message")
+                raise HandlerError(
+                    f"{self.name}: {type(event).__name__} led to a {type(message).__name__}, no message"
+                )
         return messages
 
     def _initiating(self, message: Any) -> list[type[Message]]:
         classes = message_classes(message)
         for cls in classes:
             if not issubclass(cls, Event):
-                raise ApplicationError(f"{self.name}: {cls.__name__} is no Event; only events enter a simple mediator")
+                raise ApplicationError(
+                    f"{self.name}: {cls.__name__} is no Event; only events enter a simple mediator"
+                )
         return classes
 
     def __repr__(self) -> str:

@@ -1,4 +1,6 @@
-"""The runner of a mediator: loads the records of a batch in one round trip, runs the flows, and advances them."""
+"""The runner of a mediator: loads the records of a batch in one round trip, runs the flows, and advances
+them.
+"""
 
 from __future__ import annotations
 
@@ -111,19 +113,28 @@ class MediatorRunner(Runner):
             if code not in versions:
                 known = ", ".join(map(str, sorted(versions)))
                 raise ApplicationError(
-                    f"flow {record.id} runs on version {code} of {self.component}'s flow for {envelope.type}, which is"
-                    f" not registered (there is {known}): start a worker that has it"
+                    f"flow {record.id} runs on version {code} of {self.component}'s flow for {envelope.type},"
+                    f" which is not registered (there is {known}): start a worker that has it"
                 )
-            surroundings = Surroundings(self.catalog, self.settings.max_message_bytes, self.workplace.clock.now())
+            surroundings = Surroundings(
+                self.catalog, self.settings.max_message_bytes, self.workplace.clock.now()
+            )
             return replay(versions[code], event, Flow(record, envelope, surroundings))
         except HybridError as error:
             record.facts.setdefault("code", "0")
             return Progress(FAILED, error=error)
 
     def _put(
-        self, checks: Sequence[Item], deliveries: list[Delivery], effects: Sequence[Item], outcome: str, note: str = ""
+        self,
+        checks: Sequence[Item],
+        deliveries: list[Delivery],
+        effects: Sequence[Item],
+        outcome: str,
+        note: str = "",
     ) -> asyncio.Future[int]:
-        """Settle all deliveries of a flow at once: one of them ours is enough, the record's version guards the rest."""
+        """Settle all deliveries of a flow at once: one of them ours is enough, the record's version guards
+        the rest.
+        """
         claims = [self.claim(delivery, self._settled) for delivery in deliveries]
         lines = [self.entry(deliveries[0], outcome, note), *self._solo(deliveries)]
         return self._settled_by(Transition(checks, claims, [*effects, *lines]))
@@ -131,10 +142,16 @@ class MediatorRunner(Runner):
     def _put_failure(
         self, checks: Sequence[Item], deliveries: list[Delivery], effects: list[Item], error: BaseException
     ) -> asyncio.Future[int]:
-        """Put one of a flow's deliveries among the failures; the others have told it nothing that the record does not."""
+        """Put one of a flow's deliveries among the failures; the others have told it nothing that the
+        record does not.
+        """
         first, *folded = deliveries
         settled = self._settled_by(
-            Transition(checks, (self.claim(first, ""),), [*self.failing(first, error, "", effects), *self._solo([first])])
+            Transition(
+                checks,
+                (self.claim(first, ""),),
+                [*self.failing(first, error, "", effects), *self._solo([first])],
+            )
         )
         if folded:
             claims = [self.claim(delivery, self._settled) for delivery in folded]

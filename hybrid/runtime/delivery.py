@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
+from hybrid.errors import HandlerError
 from hybrid.streams.scripts import Entries
 
-if TYPE_CHECKING:
-    from hybrid.runtime.runner import Runner
-
 MOST = 512
-"""The most deliveries of one lane in one process at a time."""
+"""The most deliveries that one lane takes ahead in one process."""
 AHEAD = 0.2
-"""How many seconds of work a lane takes ahead: fast handlers read far, slow ones leave the rest to other workers."""
+"""How many seconds of work a lane takes ahead: fast handlers read far, slow ones leave the rest to other
+workers."""
+
+
+class Taker(Protocol):
+    """What a lane hands its deliveries to: a runner."""
+
+    component: str
+
+    def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Take deliveries into work."""
+
+    def drop_waiting(self) -> list[Delivery]:
+        """Give up what has not been started; return it."""
+
+    def poisoned(self, delivery: Delivery, error: HandlerError) -> None:
+        """End a delivery without starting it."""
+
+    @property
+    def running(self) -> set[asyncio.Task[Any]]:
+        """What is being handled now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +51,8 @@ class Delivery:
     taken_over: bool = False
     """Whether it was taken from a dead worker; such deliveries run one at a time."""
     envelope: Envelope | None = None
+    ended: asyncio.Event | None = None
+    """Set, where somebody waits for it, when the delivery is out of work."""
 
     @property
     def unit(self) -> str:
@@ -42,7 +63,7 @@ class Delivery:
 class Lane:
     """One stream as one component reads it: what is in work, and how much more may be."""
 
-    def __init__(self, shard: Shard, stream: str, runner: Runner, group: str, base: int) -> None:
+    def __init__(self, shard: Shard, stream: str, runner: Taker, group: str, concurrency: int) -> None:
         self.shard = shard
         self.stream = stream
         self.channel = shard.keys.channel(stream)
@@ -51,20 +72,29 @@ class Lane:
         self.group = group
         self.queue = not self.channel.startswith("topic:")
         self.in_work: dict[bytes, Delivery] = {}
-        self.on_room: Callable[[Lane], None] = lambda lane: None
-        """Called when the lane, full before, has room again."""
-        self._base = base
-        self._window = base
+        self.left_out = False
+        """Whether the reader passes it by at present, since it is full."""
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when the lane, left out before, is open again."""
+        self._concurrency = concurrency
+        self._least = self._ahead = max(1, concurrency // 4)
         self._ended = 0
         self._since = time.monotonic()
 
     @property
     def room(self) -> int:
         """How many more deliveries may be read."""
-        return self._window - len(self.in_work)
+        return self._concurrency + self._ahead - len(self.in_work)
+
+    @property
+    def open(self) -> bool:
+        """Whether to read it: when half of what it takes ahead is used up, so that it is read in batches."""
+        return 2 * self.room >= self._ahead
 
     def accept(self, entries: Entries, taken: int, *, taken_over: bool = False) -> list[Delivery]:
-        """Take entries into work, save those that are; return their deliveries, not yet handed to the runner."""
+        """Take entries into work, save those that are; return their deliveries, not yet handed to the
+        runner.
+        """
         deliveries = []
         for entry, fields in entries:
             if entry not in self.in_work:
@@ -73,16 +103,25 @@ class Lane:
                 deliveries.append(delivery)
         return deliveries
 
+    def give_up(self) -> None:
+        """Take everything out of work unsettled: the lease was lost, others may have taken it over."""
+        for delivery in self.in_work.values():
+            if delivery.ended:
+                delivery.ended.set()
+        self.in_work.clear()
+
     def release(self, delivery: Delivery) -> None:
         """Take a delivery out of work: it is settled, or given up."""
-        full = self.room <= 0
         if self.in_work.get(delivery.entry) is delivery:
             del self.in_work[delivery.entry]
+        if delivery.ended:
+            delivery.ended.set()
         self._ended += 1
         now = time.monotonic()
         if now - self._since >= 0.05:
             rate = self._ended / (now - self._since)
-            self._window = min(MOST, max(self._base, int(rate * AHEAD)))
+            self._ahead = min(MOST, max(self._least, int(rate * AHEAD)))
             self._ended, self._since = 0, now
-        if full and self.room > 0:
-            self.on_room(self)
+        if self.left_out and self.open:
+            self.left_out = False
+            self.on_room()

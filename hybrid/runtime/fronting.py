@@ -1,4 +1,6 @@
-"""The runner of a simple mediator: classifies initiating events, handles simple ones, hands on the others, each in one settle."""
+"""The runner of a simple mediator: classifies initiating events, handles simple ones, hands on the others,
+each in one settle.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class FrontRunner(Runner):
             except Exception as error:  # a rule may raise anything
                 self.fail(delivery, error)
             else:
-                note = f"{verdict.event_class.value} by {rule.name}" + (f": {verdict.reason}" if verdict.reason else "")
+                note = f"{verdict.event_class.value} by {rule.name}" + (
+                    f": {verdict.reason}" if verdict.reason else ""
+                )
                 self.end(delivery, outcomes.CLASSIFIED, effects, note)
 
     def _effects(self, event: Event, envelope: Envelope, verdict: Verdict, delivery: Delivery) -> list[Item]:
@@ -54,8 +58,10 @@ class FrontRunner(Runner):
             return [own_output(self.keys, mediator.name, envelope, delivery.fields[b"data"])]
         messages = self._front.handle(event)
         if len(messages) > self.settings.max_outputs:
-            raise HandlerError(f"{self.component}: {envelope.type} led to {len(messages)} messages, the limit is"
-                               f" {self.settings.max_outputs} (HYBRID_MAX_OUTPUTS)")  # fmt: skip
+            raise HandlerError(
+                f"{self.component}: {envelope.type} led to {len(messages)} messages, the limit is"
+                f" {self.settings.max_outputs} (HYBRID_MAX_OUTPUTS)"
+            )
         effects = [self._output(envelope, message, index) for index, message in enumerate(messages)]
         ending = ["flow", envelope.id, "state", "completed", "class", SIMPLE.value]
         return [*effects, add(self.keys.outcomes, "", ending)]

@@ -13,8 +13,8 @@ from hybrid.streams.transitions import Transition, ack
 async def hand_back(dropped: Iterable[Delivery], lanes: Sequence[Lane]) -> int:
     """Put deliveries that were not started on their component's own queue; return how many.
 
-    Without this they would wait until the worker's lease is over. Raises ServerUnavailable; what could not be handed back then
-    stays pending and is taken over.
+    Without this they would wait until the worker's lease is over. Raises ServerUnavailable; what could not
+    be handed back then stays pending and is taken over.
     """
     waiting = list(dropped)
     codes = await asyncio.gather(*(d.lane.shard.settler.settle(_back(d)) for d in waiting))

@@ -59,9 +59,15 @@ class Housekeeping:
             names = [keys.prefix + topic, keys.groups, keys.counters]
             removed, cut = await self._shard.scripts.retain(names, topic, self._limits, groups)
             if removed < 0:
-                _log.error("%s is not trimmed: a registered group is missing; its worker re-creates it", topic)
+                _log.error(
+                    "%s is not trimmed: a registered group is missing; its worker re-creates it", topic
+                )
             if cut:
-                _log.error("%s: %d unsettled deliveries were cut at the hard limit (HYBRID_TOPIC_HARD_ENTRIES)", topic, cut)
+                _log.error(
+                    "%s: %d unsettled deliveries were cut at the hard limit (HYBRID_TOPIC_HARD_ENTRIES)",
+                    topic,
+                    cut,
+                )
 
     async def _forget(self) -> None:
         """Delete ended flows beyond the number and the age that are kept."""

@@ -1,4 +1,6 @@
-"""Calling a handler: what it takes beside the message, its time limit, and the thread of one that is not async."""
+"""Calling a handler: what it takes beside the message, its time limit, and the thread of one that is not
+async.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,7 @@ def _resource(handler: Handler, kind: Any, workplace: Workplace) -> Any:
         return workplace.settings
     if kind not in workplace.resources:
         raise ApplicationError(
-            f"{handler.name} asks for {shown_type(kind)}, which no resource gives: write a function that returns it,"
-            " with @resource before it"
+            f"{handler.name} asks for {shown_type(kind)}, which no resource gives: write a function that"
+            " returns it, with @resource before it"
         )
     return workplace.resources[kind]

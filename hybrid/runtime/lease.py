@@ -1,7 +1,9 @@
-"""The lease: says that a consumer lives. A thread renews it, and watches that the event loop and the readers get on.
+"""The lease: says that a consumer lives. A thread renews it, and watches that the event loop and the
+readers get on.
 
-A long handler does not cost the lease; a blocked event loop or a frozen process does. Who finds that it was without a lease for longer than
-the lease lasts must not go on under its name: others may have taken its deliveries over.
+A long handler does not cost the lease; a blocked event loop or a frozen process does. Who finds that it was
+without a lease for longer than the lease lasts must not go on under its name: others may have taken its
+deliveries over.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ class Lease:
         while not self._stop.wait(self._seconds / 4):
             now = time.monotonic()
             if now - self._beat > self._seconds * 2:
-                _log.warning("the event loop has stood still for %.1f s: the lease is not renewed", now - self._beat)
+                _log.warning(
+                    "the event loop has stood still for %.1f s: the lease is not renewed", now - self._beat
+                )
                 continue
             if now - self._renewed > self._seconds:
                 self._renewed = now

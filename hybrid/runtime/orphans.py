@@ -1,7 +1,8 @@
 """Orphans: deliveries of consumers that died. They are taken over and run one at a time.
 
-A consumer counts as dead when its lease was absent, as seen by this observer's own monotonic clock, for a whole lease since its own last
-reconnect: a restarted server has forgotten nobody's work, but everybody's lease.
+A consumer counts as dead when its lease was absent, as seen by this observer's own monotonic clock, for a
+whole lease since its own last reconnect: a restarted server has forgotten nobody's work, but everybody's
+lease.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Orphans:
         self._workplace = workplace
         self._absent: dict[str, float] = {}
         self._queue: deque[Delivery] = deque()
+        self._found = asyncio.Event()
         self._lease = workplace.settings.lease_ms / 1000
 
     @property
@@ -35,17 +37,27 @@ class Orphans:
         """What was taken over and not started yet."""
         return list(self._queue)
 
-    async def run(self) -> None:
+    async def look(self) -> None:
         """Look for ever: a dead host's blocked reader may be given entries after it was struck off."""
         while True:
             await asyncio.sleep(self._lease / 4)
             try:
                 for lane in self._lanes:
                     await self._look(lane)
-                await self._run_queue()
             except ServerError as error:
                 self._absent.clear()
                 _log.warning("looking for orphans again: %s", error)
+
+    async def run_taken(self) -> None:
+        """Run what was taken over, one at a time, for ever."""
+        while True:
+            await self._found.wait()
+            try:
+                await self._run_queue()
+            except ServerError as error:
+                _log.warning("running orphans again: %s", error)
+                self._found.set()
+                await asyncio.sleep(0.2)
 
     async def _look(self, lane: Lane) -> None:
         shard = lane.shard
@@ -71,19 +83,24 @@ class Orphans:
                 return
             _log.warning("took over %d deliveries of %s in %s", len(entries), dead, lane.channel)
             self._queue.extend(lane.accept(entries, self._workplace.clock.now(), taken_over=True))
+            self._found.set()
 
     async def _run_queue(self) -> None:
+        self._found.clear()
         while self._queue and not self._workplace.stopping:
-            delivery = self._queue.popleft()
+            delivery = self._queue[0]
             lane = delivery.lane
             if lane.in_work.get(delivery.entry) is not delivery:
-                continue  # our own lease was lost meanwhile: it is no longer ours
-            starts = await lane.shard.writes.count_start(lane.shard.keys.starts, delivery.unit)
-            if starts > self._workplace.settings.poison_starts:
-                lane.runner.poisoned(delivery, HandlerError(
-                    f"started {starts - 1} times without an outcome: its worker was killed or lost each time"
-                ))  # fmt: skip
+                self._queue.popleft()  # our own lease was lost meanwhile: it is no longer ours
                 continue
+            starts = await lane.shard.writes.count_start(lane.shard.keys.starts, delivery.unit)
+            self._queue.popleft()
+            if starts > self._workplace.settings.poison_starts:
+                why = (
+                    f"started {starts - 1} times without an outcome: its worker was killed or lost each time"
+                )
+                lane.runner.poisoned(delivery, HandlerError(why))
+                continue
+            delivery.ended = asyncio.Event()
             lane.runner.take([delivery])
-            while lane.in_work.get(delivery.entry) is delivery and not self._workplace.stopping:
-                await asyncio.sleep(0.01)
+            await delivery.ended.wait()

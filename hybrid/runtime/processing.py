@@ -101,7 +101,9 @@ class ProcessorRunner(Runner):
         published = context.published if context else ()
         if reply is not None and not isinstance(reply, Event):
             what = type(reply).__name__
-            return Raised(HandlerError(f"{bound.name} returned a {what}: a handler returns one Event, or None"))
+            return Raised(
+                HandlerError(f"{bound.name} returned a {what}: a handler returns one Event, or None")
+            )
         return Succeeded(reply, published)
 
     def _settle_decision(self, bound: Bound, delivery: Delivery, decision: Decision) -> None:
@@ -122,9 +124,16 @@ class ProcessorRunner(Runner):
                 self.fail(delivery, error, bound.name)
 
     def _done(
-        self, bound: Bound, delivery: Delivery, envelope: Envelope, reply: Event | None, published: Sequence[Event]
+        self,
+        bound: Bound,
+        delivery: Delivery,
+        envelope: Envelope,
+        reply: Event | None,
+        published: Sequence[Event],
     ) -> list[Item]:
-        """Return the effects of a handled message: broadcasts, and the acknowledgement when a flow waits for it."""
+        """Return the effects of a handled message: broadcasts, and the acknowledgement when a flow waits
+        for it.
+        """
         effects = []
         data = b""
         if reply is not None:
@@ -137,7 +146,9 @@ class ProcessorRunner(Runner):
             kind, name, schema = (REPLY, reply.type_name, reply.type_version) if reply else (NOTHING, "", 1)
             value = Result(kind, name, schema, data, self.component, envelope.attempt, taken, now).packed()
             wake = wake_up(self.keys, envelope.reply, envelope.flow)
-            effects.append(result(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), value, wake))
+            effects.append(
+                result(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), value, wake)
+            )
             if envelope.expires:
                 member = timeout_member(envelope.flow, envelope.run, envelope.step, envelope.reply)
                 effects.append(cancel(self.keys.timers, member))
@@ -146,12 +157,16 @@ class ProcessorRunner(Runner):
     def _published(self, bound: Bound, envelope: Envelope, published: Sequence[Event]) -> list[Item]:
         limit = self.settings.max_outputs
         if len(published) > limit:
-            raise HandlerError(f"{bound.name} published {len(published)} events, the limit is {limit} (HYBRID_MAX_OUTPUTS)")
+            raise HandlerError(
+                f"{bound.name} published {len(published)} events, the limit is {limit} (HYBRID_MAX_OUTPUTS)"
+            )
         packed = [encode(event, self.settings.max_message_bytes) for event in published]
         size = sum(map(len, packed))
         if size > self.settings.max_settle_bytes:
             most = self.settings.max_settle_bytes
-            raise HandlerError(f"{bound.name} published {size:,} bytes, the limit is {most:,} (HYBRID_MAX_SETTLE_BYTES)")
+            raise HandlerError(
+                f"{bound.name} published {size:,} bytes, the limit is {most:,} (HYBRID_MAX_SETTLE_BYTES)"
+            )
         pairs = zip(published, packed, strict=True)
         return [self._broadcast(bound, envelope, event, data, n) for n, (event, data) in enumerate(pairs, 1)]
 
@@ -171,10 +186,11 @@ class ProcessorRunner(Runner):
         return event_output(self.keys, out, data)
 
     def _later(self, delivery: Delivery, envelope: Envelope, after: int) -> Item:
-        """Return the effect that lets a message wait for its next attempt, as it came, with the attempt counted."""
+        """Return the effect that lets a message wait for its next attempt, as it came, with the attempt
+        counted.
+        """
         fields: dict[bytes, Any] = {**delivery.fields}
         fields[b"attempt"] = str(envelope.attempt + 1)
         fields[b"time"] = str(envelope.time)
         flat = [item for pair in fields.items() for item in pair]
         return schedule(self.keys.later(self.component), after, pack([delivery.entry, flat]))
-

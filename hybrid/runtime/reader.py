@@ -18,7 +18,9 @@ _log = logging.getLogger("hybrid.reader")
 class Reader:
     """Reads the lanes of one group on one shard until it is stopped."""
 
-    def __init__(self, group: str, lanes: list[Lane], workplace: Workplace, restore: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, group: str, lanes: list[Lane], workplace: Workplace, restore: Callable[[], Awaitable[None]]
+    ) -> None:
         self.group = group
         self.lanes = {lane.stream: lane for lane in lanes}
         self.last_read = time.monotonic()
@@ -29,7 +31,6 @@ class Reader:
         self._restore = restore
         self._source = self._new_source()
         self._room = asyncio.Event()
-        self._left_out: set[str] = set()
         self._busy = False
         self._recover = True
         self._stopped = False
@@ -72,29 +73,30 @@ class Reader:
 
     def _new_source(self) -> GroupReader:
         connections = next(iter(self.lanes.values())).shard.connections
-        return GroupReader(connections, self.group, self._workplace.consumer, self._workplace.settings.block_ms)
+        return GroupReader(
+            connections, self.group, self._workplace.consumer, self._workplace.settings.block_ms
+        )
 
     async def _read(self) -> Read:
         """Read without waiting where there was more than asked for, else wait for the next."""
-        rooms = {stream: lane.room for stream, lane in self.lanes.items()}
-        open_ = [stream for stream, room in rooms.items() if room > 0]
-        self._left_out = set(rooms) - set(open_)
-        if not open_ or self._workplace.stopping:
+        rooms = {stream: lane.room for stream, lane in self.lanes.items() if lane.open}
+        for stream, lane in self.lanes.items():
+            lane.left_out = stream not in rooms
+        if not rooms or self._workplace.stopping:
             self._room.clear()
             await asyncio.wait([asyncio.ensure_future(self._room.wait())], timeout=0.5)
             return []
-        least = min(rooms[stream] for stream in open_)
+        least = min(rooms.values())
         if self._busy and least < MOST:
-            read = await self._source.take({stream: rooms[stream] for stream in open_})
+            read = await self._source.take(rooms)
             self._busy = self._is_busy(read, rooms)
-            if read:
-                return read
-        read = await self._source.wait(open_, least)
-        self._busy = self._is_busy(read, dict.fromkeys(open_, least))
+            return read
+        read = await self._source.wait(list(rooms), least)
+        self._busy = self._is_busy(read, dict.fromkeys(rooms, least))
         return read
 
     def _is_busy(self, read: Read, asked: dict[str, int]) -> bool:
-        return any(len(entries) >= min(asked[stream], MOST) for stream, entries in read)
+        return any(len(entries) >= asked[stream] for stream, entries in read)
 
     def _dispatch(self, read: Read) -> None:
         taken = self._workplace.clock.now()
@@ -116,11 +118,9 @@ class Reader:
                     lane.runner.take(deliveries)
         self._recover = False
 
-    def _on_room(self, lane: Lane) -> None:
+    def _on_room(self) -> None:
         self._room.set()
-        if lane.stream in self._left_out:
-            self._left_out.clear()
-            asyncio.get_running_loop().create_task(self._nudge())
+        asyncio.get_running_loop().create_task(self._nudge())
 
     async def _nudge(self) -> None:
         try:
@@ -140,4 +140,3 @@ class Reader:
             await self._restore()
         except ServerError as error:
             _log.warning("groups could not be restored: %s", error)
-

@@ -52,7 +52,9 @@ class Runner:
         try:
             delivery.envelope = envelope = from_fields(delivery.fields, delivery.entry)
         except (KeyError, ValueError) as error:
-            raise UndecodableMessage(f"an entry of {delivery.lane.channel} is no message of ours: {error}") from error
+            raise UndecodableMessage(
+                f"an entry of {delivery.lane.channel} is no message of ours: {error}"
+            ) from error
         return envelope
 
     def decode(self, envelope: Envelope, delivery: Delivery) -> Message:
@@ -71,7 +73,9 @@ class Runner:
         """Settle one attempt; the message is elsewhere now, and not yet done."""
         self._settle(delivery, (), "", [*effects, self.entry(delivery, outcome, note)])
 
-    def fail(self, delivery: Delivery, error: BaseException, handler: str = "", extra: Sequence[Item] = ()) -> None:
+    def fail(
+        self, delivery: Delivery, error: BaseException, handler: str = "", extra: Sequence[Item] = ()
+    ) -> None:
         """Put a delivery among the failures; a flow that waits for it is told."""
         self._settle(delivery, (), "", self.failing(delivery, error, handler, extra))
 
@@ -83,7 +87,9 @@ class Runner:
             delivery.envelope = None
         self.fail(delivery, error)
 
-    def failing(self, delivery: Delivery, error: BaseException, handler: str, extra: Sequence[Item]) -> list[Item]:
+    def failing(
+        self, delivery: Delivery, error: BaseException, handler: str, extra: Sequence[Item]
+    ) -> list[Item]:
         """Return the effects of a failure."""
         envelope = delivery.envelope or _NOTHING
         flat = [item for pair in delivery.fields.items() for item in pair]
@@ -91,7 +97,9 @@ class Runner:
         effects = [failed_output(self.keys, culprit, flat, error, envelope.attempt), *extra]
         note = f"{type(error).__name__}: {error}"[:500]
         if envelope.flow and envelope.step:
-            effects.append(stuck(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), note.encode()))
+            effects.append(
+                stuck(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), note.encode())
+            )
             told = ["flow", envelope.flow, "state", "failed", "step", str(envelope.step)]
             effects.append(add(self.keys.outcomes, "", told))
         return [*effects, self.entry(delivery, outcomes.FAILED, note)]
@@ -139,7 +147,9 @@ class Runner:
         return then
 
     def _last_resort(self, delivery: Delivery, error: HandlerError) -> None:
-        """Put a delivery among the failures whose settle was refused; when that is refused too it stays pending."""
+        """Put a delivery among the failures whose settle was refused; when that is refused too it stays
+        pending.
+        """
         flat = [item for pair in delivery.fields.items() for item in pair]
         culprit = Culprit(self.component, self.component, delivery.lane.channel)
         effects = [failed_output(self.keys, culprit, flat, error, 1)]

@@ -1,4 +1,6 @@
-"""The schedule: moves what is due. Retries go back to their group's own queue, timeouts of steps to their flows."""
+"""The schedule: moves what is due. Retries go back to their group's own queue, timeouts of steps to their
+flows.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from hybrid.errors import ApplicationError, ServerError, StoreMismatch
 from hybrid.keys import QUEUE_GROUP
 from hybrid.resources import Resource, open_resources
 from hybrid.runtime.advancing import MediatorRunner
-from hybrid.runtime.delivery import Lane
+from hybrid.runtime.delivery import Lane, Taker
 from hybrid.runtime.fronting import FrontRunner
 from hybrid.runtime.handback import hand_back
 from hybrid.runtime.housekeeping import Housekeeping
@@ -38,8 +38,8 @@ _log = logging.getLogger("hybrid.worker")
 class Worker:
     """Runs components (all, or those named) until it is stopped.
 
-        async with Worker(topology, resources, store) as worker:
-            await worker.stopped.wait()
+    async with Worker(topology, resources, store) as worker:
+        await worker.stopped.wait()
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class Worker:
     ) -> None:
         unknown = [name for name in names if name not in topology.names]
         if unknown:
-            raise ApplicationError(f"no component is called {unknown[0]}; there are: {', '.join(topology.names)}")
+            raise ApplicationError(
+                f"no component is called {unknown[0]}; there are: {', '.join(topology.names)}"
+            )
         self.names = list(names or topology.names)
         self.stopped = asyncio.Event()
         self.error: Exception | None = None
@@ -56,7 +58,9 @@ class Worker:
         self._resources = list(resources)
         self._stack = AsyncExitStack()
         settings = store.settings
-        self._workplace = Workplace(topology, settings, ThreadPoolExecutor(settings.threads, "hybrid-handler"))
+        self._workplace = Workplace(
+            topology, settings, ThreadPoolExecutor(settings.threads, "hybrid-handler")
+        )
         self._readers: list[Reader] = []
         self._lanes: list[Lane] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,7 +121,8 @@ class Worker:
             self._background(Schedule(shard, self.names, self._workplace).run())
             self._background(Housekeeping(shard, topics, self._workplace).run())
         self._orphans = Orphans(self._lanes, self._workplace)
-        self._background(self._orphans.run())
+        self._background(self._orphans.look())
+        self._background(self._orphans.run_taken())
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
 
     def _build(self, shard: Shard) -> None:
@@ -158,8 +163,9 @@ class Worker:
         await self._store.open()
         if known and self._store.id != known:
             self.error = StoreMismatch(
-                f"the store is another one than before (id {self._store.id}, was {known}): Redis lost its data, or"
-                " the address points elsewhere now. Nothing is consumed until somebody has looked: start the worker anew"
+                f"the store is another one than before (id {self._store.id}, was {known}): Redis lost its"
+                " data, or the address points elsewhere now. Nothing is consumed until somebody has looked:"
+                " start the worker anew"
             )
             _log.critical("%s", self.error)
             self.stopped.set()
@@ -172,15 +178,23 @@ class Worker:
                 if not lane.queue:
                     names = [lane.stream, keys.groups, keys.counters]
                     if await shard.scripts.register(names, lane.group, lane.channel, "0") == 2:
-                        _log.error("group %s of %s was lost; it goes on at its low-water mark", lane.group, lane.channel)
+                        _log.error(
+                            "group %s of %s was lost; it goes on at its low-water mark",
+                            lane.group,
+                            lane.channel,
+                        )
 
     def _on_lost_lease(self) -> None:
-        """Drop what was not started and go on under another name: others may have taken our deliveries over."""
-        _log.error("the lease of %s was lost (frozen, or no server): going on under another name", self.consumer)
+        """Drop what was not started and go on under another name: others may have taken our deliveries
+        over.
+        """
+        _log.error(
+            "the lease of %s was lost (frozen, or no server): going on under another name", self.consumer
+        )
         for runner in self._runners():
             runner.drop_waiting()
         for lane in self._lanes:
-            lane.in_work.clear()
+            lane.give_up()
         self._workplace.consumer = consumer_name()
         self._background(self._renew())
 
@@ -194,7 +208,7 @@ class Worker:
         for shard in self._store.shards:
             await shard.writes.enrol(shard.keys.consumers, self.consumer, said)
 
-    def _runners(self) -> set[Runner]:
+    def _runners(self) -> set[Taker]:
         return {lane.runner for lane in self._lanes}
 
     async def _let_end(self) -> None:

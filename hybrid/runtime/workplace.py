@@ -21,7 +21,9 @@ def consumer_name() -> str:
 
 @dataclass(slots=True)
 class Workplace:
-    """The application's topology and settings, the clock, the consumer's name, and what handlers are given."""
+    """The application's topology and settings, the clock, the consumer's name, and what handlers are
+    given.
+    """
 
     topology: Topology
     settings: Settings

@@ -208,8 +208,8 @@ class User:
 
     def _failed(self, problem: str) -> ServerError:
         return ServerError(
-            f"no embedded server on {self.home.directory}: {problem}. The end of {self.home.log}:\n"
-            f"{self.home.log_tail()}\n"
+            f"no embedded server on {self.home.directory}: {problem}."
+            f" The end of {self.home.log.name} there:\n{self.home.log_tail()}\n"
             "Open it again, or set HYBRID_REDIS_URL to a Redis of your own"
         )
 

@@ -50,11 +50,14 @@ class Order:
 
 
 class Guardian:
-    """Starts the server, restarts it when it dies, and stops it when it gets the users' lock for itself."""
+    """Starts the server, restarts it when it dies, and stops it when it gets the users' lock for itself.
+
+    It works in the data directory.
+    """
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._home = Home(order.directory)
+        self._home = Home.inside(order.directory)
         self._own = FileLock(self._home.guardian, order.lock)
         self._users = FileLock(self._home.users)
         self._abandoned = Event()
@@ -146,7 +149,7 @@ class Guardian:
         try:
             state.write(self._home.state)
         except OSError as error:
-            self._note(f"can't write {self._home.state}: {error}")
+            self._note(f"can't tell how it goes: {error}")
 
     @staticmethod
     def _note(text: str) -> None:

@@ -64,16 +64,27 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A data directory, and which file in it means what."""
+    """A data directory, and which file in it means what.
+
+    Fields: `directory` is its absolute path, for words; `base` the way to its files. The guardian works in
+    the directory, with a `base` of ".": were the directory deleted and made anew by somebody else, the
+    absolute path would lead to the other one's files.
+    """
 
     directory: Path
+    base: Path
+
+    @classmethod
+    def inside(cls, directory: Path) -> Home:
+        """Return it for a process whose working directory it is."""
+        return cls(directory, Path())
 
     @classmethod
     def prepare(cls, directory: Path) -> Home:
         """Create the directory when it is missing; raise ServerError when we can't write in it."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            home = cls(directory.resolve())
+            home = cls(directory.resolve(), directory.resolve())
             tempfile.TemporaryFile(dir=home.directory).close()
             for lock in (home.users, home.presence, home.guardian, home.server):
                 os.close(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600))
@@ -88,42 +99,42 @@ class Home:
     @property
     def users(self) -> Path:
         """The lock that every user holds shared, and that the guardian waits for."""
-        return self.directory / "users.lock"
+        return self.base / "users.lock"
 
     @property
     def presence(self) -> Path:
         """The lock that every user holds shared too: by it, one who leaves sees if it is the last."""
-        return self.directory / "presence.lock"
+        return self.base / "presence.lock"
 
     @property
     def guardian(self) -> Path:
         """The lock that the guardian holds from its birth to its end."""
-        return self.directory / "guardian.lock"
+        return self.base / "guardian.lock"
 
     @property
     def server(self) -> Path:
         """The lock that the server's process and its children hold: never two on one append-only file."""
-        return self.directory / "server.lock"
+        return self.base / "server.lock"
 
     @property
     def state(self) -> Path:
         """Where the guardian writes its State."""
-        return self.directory / "state.json"
+        return self.base / "state.json"
 
     @property
     def unclean(self) -> Path:
         """The marker that lies here from the server's start to its clean end."""
-        return self.directory / "unclean"
+        return self.base / "unclean"
 
     @property
     def log(self) -> Path:
         """The log of the server, and of the guardian when it has something to say."""
-        return self.directory / "server.log"
+        return self.base / "server.log"
 
     def mark_unclean(self) -> None:
         """Lay the marker, so that it is there after a power cut too."""
         self.unclean.touch()
-        descriptor = os.open(self.directory, os.O_RDONLY)
+        descriptor = os.open(self.base, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -127,7 +127,7 @@ class ServerProcess:
         try:
             repair = self.home.unclean.exists()
             self.home.mark_unclean()
-            for debris in (self._staging, *self.home.directory.glob("temp-rewriteaof-*.aof")):
+            for debris in (self._staging, *self.home.base.glob("temp-rewriteaof-*.aof")):
                 debris.unlink(missing_ok=True)
             self._spawn(lock)
         finally:
@@ -176,7 +176,7 @@ class ServerProcess:
                 while not lock.try_exclusive():
                     patience.wait(
                         f"another server still has the data in {self.home.directory}; find it with"
-                        f" `fuser {self.home.server}`, and stop it"
+                        f" `fuser {self.home.directory}/{self.home.server.name}`, and stop it"
                     )
         except BaseException:
             lock.close()
@@ -184,12 +184,12 @@ class ServerProcess:
         return lock
 
     def _spawn(self, lock: FileLock) -> None:
-        options = {**OPTIONS, "dir": str(self.home.directory), "unixsocket": str(self._staging)}
+        options = {**OPTIONS, "dir": str(self.home.base), "unixsocket": str(self._staging)}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         try:
             self._process = subprocess.Popen(
                 [str(self.binary), *words],
-                cwd=self.home.directory,
+                cwd=self.home.base,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(lock.fileno(),),
                 process_group=0,
@@ -243,8 +243,8 @@ class ServerProcess:
 
     def _failed(self, problem: str) -> ServerError:
         return ServerError(
-            f"the embedded server on {self.home.directory} {problem}. The end of {self.home.log}:\n"
-            f"{self.home.log_tail(self._logged)}\n"
+            f"the embedded server on {self.home.directory} {problem}."
+            f" The end of {self.home.log.name} there:\n{self.home.log_tail(self._logged)}\n"
             "Mend what it says, or set HYBRID_REDIS_URL to a Redis of your own"
         )
 

@@ -1,7 +1,8 @@
 """Connections to Redis: how clients are built, and what their errors mean to us.
 
-redis-py retries ten times by default, XADD and EVALSHA too, which doubles messages; and cuts blocking reads after five
-seconds. So: no retries (we repeat what is idempotent, ourselves), and blocking reads on connections of their own.
+redis-py retries ten times by default, XADD and EVALSHA too, which doubles messages; and cuts blocking reads
+after five seconds. So: no retries (we repeat what is idempotent, ourselves), and blocking reads on
+connections of their own.
 """
 
 from __future__ import annotations
@@ -56,17 +57,23 @@ class Connections:
             return redis.RedisCluster.from_url(self.url.replace("redis+cluster", "redis"), **options)
         if self.url.startswith("redis+sentinel://"):
             hosts, service = _sentinels(self.url)
-            return redis.Sentinel(hosts, **options).master_for(service)
+            sentinel: Any = redis.Sentinel(hosts, **options)  # type: ignore[no-untyped-call]
+            return sentinel.master_for(service)
         return redis.Redis.from_url(self.url, **options)
 
     def _client(self, socket_timeout: float, connections: int) -> AsyncClient:
         retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
-        options: dict[str, Any] = {"socket_timeout": socket_timeout, "socket_connect_timeout": 5.0, "protocol": 2}
+        options: dict[str, Any] = {
+            "socket_timeout": socket_timeout,
+            "socket_connect_timeout": 5.0,
+            "protocol": 2,
+        }
         if self.cluster:
             return RedisCluster.from_url(self.url.replace("redis+cluster", "redis"), **options)
         if self.url.startswith("redis+sentinel://"):
             hosts, service = _sentinels(self.url)
-            return Sentinel(hosts, socket_timeout=5.0).master_for(service, retry=retry, **options)
+            sentinel: Any = Sentinel(hosts, socket_timeout=5.0)  # type: ignore[no-untyped-call]
+            return sentinel.master_for(service, retry=retry, **options)
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             self.url, max_connections=connections, timeout=30, retry=retry, **options
         )
@@ -79,7 +86,9 @@ def plain_errors(url: str) -> Iterator[None]:
     try:
         yield
     except _GONE as error:
-        raise ServerUnavailable(f"no connection to Redis at {url_shown(url)}: {error or type(error).__name__}") from error
+        raise ServerUnavailable(
+            f"no connection to Redis at {url_shown(url)}: {str(error) or type(error).__name__}"
+        ) from error
     except redis.RedisError as error:
         if isinstance(error, _WAIT) or str(error).startswith(_WAIT_WORDS):
             raise ServerUnavailable(f"Redis at {url_shown(url)} takes nothing now: {error}") from error

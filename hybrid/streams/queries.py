@@ -24,7 +24,7 @@ class Queries:
         """Return a whole hash."""
         return (await self.hashes([key]))[0]
 
-    async def list(self, key: str) -> list[bytes]:
+    async def whole_list(self, key: str) -> list[bytes]:
         """Return a whole list."""
         return await self._one("LRANGE", key, 0, -1)  # type: ignore[no-any-return]
 
@@ -37,7 +37,9 @@ class Queries:
         return await self._one("XREVRANGE", stream, last, "-", "COUNT", most)  # type: ignore[no-any-return]
 
     async def follow(self, streams: dict[str, str], block_ms: int, most: int = 1000) -> dict[str, Entries]:
-        """Return what comes after these ids, per stream; waits up to block_ms. The client should be a blocking one."""
+        """Return what comes after these ids, per stream; waits up to block_ms. The client should be a
+        blocking one.
+        """
         arguments = ["COUNT", most, "BLOCK", block_ms, "STREAMS", *streams, *streams.values()]
         reply = await self._one("XREAD", *arguments)
         return {stream.decode(): entries for stream, entries in reply or ()}

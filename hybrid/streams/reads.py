@@ -1,11 +1,13 @@
 """Reads of streams with consumer groups, each reader on a connection of its own.
 
 An XREADGROUP is a write whose reply can be lost. So a reader is never cancelled in the normal course
-(`unblock` ends a blocked read with an empty reply), and after a lost connection the own pending entries are read again.
+(`unblock` ends a blocked read with an empty reply), and after a lost connection the own pending entries are
+read again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hybrid.streams.connection import Connections, plain_errors
@@ -30,11 +32,11 @@ class GroupReader:
 
     async def wait(self, streams: list[str], most: int) -> Read:
         """Return new entries, at most `most` per stream; wait up to block_ms when there are none."""
+        self._blocked = True
         with plain_errors(self._connections.url):
-            if self._id is None and not self._connections.cluster:
-                self._id = await self._client.client_id()
-            self._blocked = True
             try:
+                if self._id is None and not self._connections.cluster:
+                    self._id = await self._client.client_id()
                 return await self._read(most, streams, ">", self._block)
             finally:
                 self._blocked = False
@@ -55,10 +57,16 @@ class GroupReader:
         return read[0][1] if read else []
 
     async def unblock(self) -> None:
-        """End a read that waits, with what it has: nothing."""
-        if self._blocked and self._id is not None:
-            with plain_errors(self._connections.url):
-                await self._helper.client_unblock(self._id)
+        """End a read that waits, with what it has: nothing.
+
+        The read may be on its way to the server and not blocked there yet; so ask until it is, or is over.
+        """
+        with plain_errors(self._connections.url):
+            # the condition is the server's
+            while self._blocked and not (  # noqa: ASYNC110
+                self._id and await self._helper.client_unblock(self._id)
+            ):
+                await asyncio.sleep(0.001)
 
     async def reconnect(self) -> None:
         """Drop the connection; the next read makes a new one."""
@@ -74,14 +82,18 @@ class GroupReader:
     async def _read(self, most: int, streams: list[str], after: str | bytes, block: int | None) -> Read:
         return _pairs(await self._client.execute_command(*self._command(most, streams, after, block)))
 
-    def _command(self, most: int, streams: list[str], after: str | bytes, block: int | None = None) -> list[Any]:
+    def _command(
+        self, most: int, streams: list[str], after: str | bytes, block: int | None = None
+    ) -> list[Any]:
         waiting = [] if block is None else ["BLOCK", block]
         group = ["GROUP", self.group, self.consumer, "COUNT", most]
         return ["XREADGROUP", *group, *waiting, "STREAMS", *streams, *([after] * len(streams))]
 
 
 def _pairs(reply: Any) -> Read:
-    """Return redis-py's reply of an XREADGROUP with the streams' keys as text. Trimmed entries have no fields."""
+    """Return redis-py's reply of an XREADGROUP with the streams' keys as text. Trimmed entries have no
+    fields.
+    """
     if not reply:
         return []
     return [(stream.decode(), [(id, fields or {}) for id, fields in entries]) for stream, entries in reply]

@@ -1,7 +1,7 @@
 """The Lua scripts, each behind a typed name. With `connection.py` the only door to Redis.
 
-Each script stands in lua/NAME.lua, with a contract at its head. A script that the server does not know (yet, or after
-a restart) is loaded and called again: NOSCRIPT means that it has not run.
+Each script stands in lua/NAME.lua, with a contract at its head. A script that the server does not know
+(yet, or after a restart) is loaded and called again: NOSCRIPT means that it has not run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Scripts:
         """Apply a batch that `packed` made."""
         return await self._call("settle", keys, batch)  # type: ignore[no-any-return]
 
-    async def takeover(self, stream: str, lease: str, group: str, dead: str, me: str, most: int) -> Entries | None:  # noqa: PLR0913
+    async def takeover(
+        self, stream: str, lease: str, group: str, dead: str, me: str, most: int
+    ) -> Entries | None:
         """Claim what a dead consumer left pending; None when it lives after all."""
         reply = await self._call("takeover", [stream, lease], group, dead, me, most)
         if reply is None:
@@ -72,7 +74,9 @@ class Scripts:
         """
         return await self._call("register", keys, group, f"{channel}|{group}", start, f"entered:{channel}")  # type: ignore[no-any-return]
 
-    async def retain(self, keys: list[str], channel: str, limits: tuple[int, int, int, int], groups: list[str]) -> tuple[int, int]:
+    async def retain(
+        self, keys: list[str], channel: str, limits: tuple[int, int, int, int], groups: list[str]
+    ) -> tuple[int, int]:
         """Trim a topic to its limits (entries, bytes, ms, hard entries); return (removed, cut)."""
         removed, cut = await self._call("retain", keys, channel, *limits, *groups)
         return removed, cut

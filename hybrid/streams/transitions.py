@@ -1,7 +1,7 @@
 """Transitions: what `settle.lua` applies, as typed Python values.
 
-An item names itself and, right after, its key (or two keys: a flow's record and the queue of its mediator). `packed`
-replaces the keys by indices into the script's KEYS.
+An item names itself and, right after, its key (or two keys: a flow's record and the queue of its mediator).
+`packed` replaces the keys by indices into the script's KEYS.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ class Writes:
         self._url = url
 
     async def ensure_queues(self, streams: Sequence[str], group: str) -> None:
-        """Create the group of these queues where it is missing. Whatever stands in them is still to be done."""
+        """Create the group of these queues where it is missing. Whatever stands in them is still to be
+        done.
+        """
         with plain_errors(self._url):
             for stream in streams:
                 try:

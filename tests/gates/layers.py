@@ -3,23 +3,12 @@
 # Inside hybrid, from top to bottom: a module may import from its own row and from the rows below.
 # A name stands for the module or package hybrid.<name> with all that is in it. A new one gets its place here.
 HYBRID = (
-    ("app", "client", "testing", "console", "inspect", "ledger", "snapshot", "verify"),
+    ("app", "client", "discovery", "inspect", "outcomes", "testing"),
     ("runtime",),
-    (
-        "mediator",
-        "processor",
-        "flow",
-        "flows",
-        "context",
-        "resources",
-        "retry",
-        "repair",
-        "reply",
-        "transaction",
-    ),
+    ("mediator", "processor", "topology", "context", "inbox", "policy", "resources"),
     ("broker",),
     ("streams", "server"),
-    ("envelope", "codec", "keys", "settings", "clock", "ids"),
+    ("catalog", "clock", "codec", "envelope", "ids", "keys", "settings", "times"),
     ("messages",),
     ("errors",),
 )

@@ -2,7 +2,34 @@
 
 import hybrid
 
-EXPORTED: list[str] = []
+EXPORTED = [
+    "COMPLEX",
+    "HARD",
+    "SIMPLE",
+    "App",
+    "Client",
+    "Command",
+    "CommandFailed",
+    "Context",
+    "Event",
+    "Flow",
+    "HybridError",
+    "Mediator",
+    "Outcome",
+    "Processor",
+    "Receipt",
+    "Refused",
+    "RetryPolicy",
+    "Secret",
+    "Settings",
+    "SimpleMediator",
+    "StepTimeout",
+    "days",
+    "hours",
+    "minutes",
+    "resource",
+    "seconds",
+]
 
 
 def order(name):
