@@ -27,6 +27,8 @@ from hybrid.streams.transitions import Transition, fresh
 from hybrid.topology import Topology
 
 BATCH = 500
+Sending = tuple[Shard, str, Transition]
+"""One send, ready: where it goes, its id, and the transition that stores it."""
 
 
 class Receipt(NamedTuple):
@@ -87,9 +89,7 @@ class Client:
         `duplicate`. Raises ApplicationError for an event that no simple mediator takes, InvalidMessage,
         MessageTooLarge, ServerUnavailable.
         """
-        shard, id, transition = self._sending(event, id)
-        code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
-        return Receipt(id, duplicate=code == 0)
+        return await self._send_one(self._sending(event, id))
 
     async def send_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Send many initiating events (or pairs of event and id), in batches; return their receipts in order.
@@ -97,23 +97,17 @@ class Client:
         All are checked before the first one is sent. Raises like `send`; when the server goes away midway,
         the batches before are stored, and sending all again with the same ids doubles none.
         """
-        pairs = [item if isinstance(item, tuple) else (item, None) for item in events]
-        sendings = [self._sending(event, id) for event, id in pairs]
-        receipts: list[Receipt] = []
-        for start in range(0, len(sendings), BATCH):
-            receipts += await self._send_batch(sendings[start : start + BATCH])
-        return receipts
+        return await self._send_all([self._sending(*_pair(item)) for item in events])
 
     async def publish(self, event: Event, *, id: str | None = None) -> Receipt:
         """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as
         `send`.
         """
-        id = checked_id(id) if id else new_id()
-        shard, envelope, data = self._enveloped(event, id)
-        effect = event_output(shard.keys, envelope, data)
-        transition = Transition((), (self._fresh(shard, id),), (effect,))
-        code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
-        return Receipt(id, duplicate=code == 0)
+        return await self._send_one(self._publishing(event, id))
+
+    async def publish_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
+        """Broadcast many events, in batches; return their receipts in order. Raises like `send_many`."""
+        return await self._send_all([self._publishing(*_pair(item)) for item in events])
 
     async def wait(self, flow: str, *, timeout: float = 30.0) -> Outcome:
         """Wait until an initiating event's flow has ended or failed (then somebody must mend it); return how.
@@ -141,7 +135,18 @@ class Client:
                 return shard, FlowRecord.read(flow, fields)
         raise UnknownFlow(flow)
 
-    async def _send_batch(self, sendings: Sequence[tuple[Shard, str, Transition]]) -> list[Receipt]:
+    async def _send_one(self, sending: Sending) -> Receipt:
+        shard, id, transition = sending
+        code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
+        return Receipt(id, duplicate=code == 0)
+
+    async def _send_all(self, sendings: list[Sending]) -> list[Receipt]:
+        receipts: list[Receipt] = []
+        for start in range(0, len(sendings), BATCH):
+            receipts += await self._send_batch(sendings[start : start + BATCH])
+        return receipts
+
+    async def _send_batch(self, sendings: Sequence[Sending]) -> list[Receipt]:
         by_shard: dict[Shard, list[int]] = {}
         for place, (shard, _, _) in enumerate(sendings):
             by_shard.setdefault(shard, []).append(place)
@@ -153,11 +158,17 @@ class Client:
                 receipts[place] = Receipt(sendings[place][1], duplicate=code == 0)
         return receipts
 
-    def _sending(self, event: Event, id: str | None) -> tuple[Shard, str, Transition]:
+    def _sending(self, event: Event, id: str | None) -> Sending:
         front = self.topology.front_of(type(event))
         id = checked_id(id) if id else new_id()
         shard, envelope, data = self._enveloped(event, id)
         effect = own_output(shard.keys, front.name, envelope, data)
+        return shard, id, Transition((), (self._fresh(shard, id),), (effect,))
+
+    def _publishing(self, event: Event, id: str | None) -> Sending:
+        id = checked_id(id) if id else new_id()
+        shard, envelope, data = self._enveloped(event, id)
+        effect = event_output(shard.keys, envelope, data)
         return shard, id, Transition((), (self._fresh(shard, id),), (effect,))
 
     def _enveloped(self, event: Event, id: str) -> tuple[Shard, Envelope, bytes]:
@@ -203,3 +214,7 @@ class Client:
                 if fields[b"flow"] == flow.encode() and fields[b"state"] == COMPLETED.encode():
                     return Outcome(flow, COMPLETED)
         return None
+
+
+def _pair(item: Event | tuple[Event, str | None]) -> tuple[Event, str | None]:
+    return item if isinstance(item, tuple) else (item, None)

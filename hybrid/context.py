@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 from hybrid.envelope import Envelope
@@ -39,7 +38,7 @@ class Context:
             )
         self.published.append(event)
 
-    def transaction(self) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any] | Any:
+    def transaction(self) -> Any:
         """Return a context manager around a database session (SQLAlchemy) whose commit goes before the
         settle.
 

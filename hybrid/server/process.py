@@ -139,6 +139,7 @@ class ServerProcess:
             self._staging.replace(self.socket)
         except BaseException:
             self.kill()
+            self._staging.unlink(missing_ok=True)
             raise
 
     def stop(self) -> None:

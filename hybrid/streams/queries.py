@@ -68,6 +68,10 @@ class Queries:
 
     async def consumers(self, stream: str, group: str) -> list[tuple[str, int]]:
         """Return (consumer, pending entries) of a group; [] when there is no such group or stream."""
+        return [(name, pending) for name, pending, _ in await self.readers(stream, group)]
+
+    async def readers(self, stream: str, group: str) -> list[tuple[str, int, int]]:
+        """Return (consumer, pending entries, ms since it last asked) of a group; [] when there is none."""
         try:
             rows = await self._client.xinfo_consumers(stream, group)
         except Exception as error:
@@ -75,7 +79,12 @@ class Queries:
                 return []
             with plain_errors(self._url):
                 raise
-        return [(row["name"].decode(), row["pending"]) for row in rows]
+        return [(row["name"].decode(), row["pending"], row["idle"]) for row in rows]
+
+    async def now(self) -> int:
+        """Return the server's time in ms."""
+        seconds, microseconds = await self._one("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def info(self) -> dict[str, Any]:
         """Return the server's INFO."""

@@ -1,0 +1,44 @@
+"""What people may see of a message: secrets masked, also in messages that are not valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from hybrid.catalog import Catalog
+from hybrid.codec import shown, unpack
+from hybrid.errors import MessageError
+
+MASK = "**********"
+
+
+def visible(catalog: Catalog, type: str, data: bytes) -> Any:
+    """Return a message's data, JSON-ready, with secrets masked.
+
+    Of data that is not valid only the fields that can't be secret are shown; of a type that nobody knows only the fields' names.
+    """
+    try:
+        return shown(catalog.decode(type, data))
+    except MessageError:
+        pass
+    try:
+        values = unpack(data)
+    except MessageError:
+        return f"{len(data)} bytes that are no message data"
+    if not isinstance(values, dict):
+        return f"a {values.__class__.__name__}, no message data"
+    model = catalog.named(type) if type in catalog else None
+    return {str(name): _plain(value) if _is_open(model, str(name)) else MASK for name, value in values.items()}
+
+
+def _is_open(model: Any, name: str) -> bool:
+    """Tell whether a field can hold no secret: a known one, whose annotation is a plain value."""
+    known = model.model_fields.get(name) if model else None
+    if known is None or "Secret" in str(known.annotation):
+        return False
+    return isinstance(known.annotation, type) and not issubclass(known.annotation, BaseModel)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
