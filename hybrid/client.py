@@ -141,10 +141,15 @@ class Client:
         return Receipt(id, duplicate=code == 0)
 
     async def _send_all(self, sendings: list[Sending]) -> list[Receipt]:
+        """Send in batches, one being made while the one before is stored."""
         receipts: list[Receipt] = []
+        under_way: asyncio.Task[list[Receipt]] | None = None
         for start in range(0, len(sendings), BATCH):
-            receipts += await self._send_batch(sendings[start : start + BATCH])
-        return receipts
+            following = asyncio.create_task(self._send_batch(sendings[start : start + BATCH]))
+            if under_way:
+                receipts += await under_way
+            under_way = following
+        return [*receipts, *(await under_way if under_way else ())]
 
     async def _send_batch(self, sendings: Sequence[Sending]) -> list[Receipt]:
         by_shard: dict[Shard, list[int]] = {}

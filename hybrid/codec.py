@@ -8,6 +8,7 @@ own msgpack knows neither bin nor extensions.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -48,9 +49,9 @@ _FROM_EXT: dict[int, Callable[[bytes], Any]] = {
 def pack(value: Any) -> bytes:
     """Return plain data as msgpack. Raises TypeError or ValueError for what can't be packed."""
     try:
-        return bytes(msgpack.packb(value, default=_default))
+        return _packers.packer.pack(value)  # type: ignore[no-any-return]
     except OverflowError:
-        return bytes(msgpack.packb(_with_wide_integers(value), default=_default))
+        return _packers.packer.pack(_with_wide_integers(value))  # type: ignore[no-any-return]
 
 
 def unpack(data: bytes) -> Any:
@@ -110,7 +111,8 @@ def _default(value: Any) -> Any:
     if ext := _TO_EXT.get(type(value)):
         return msgpack.ExtType(ext[0], ext[1](value))
     if isinstance(value, BaseModel):
-        return {**value.__dict__, **(value.__pydantic_extra__ or {})}
+        extra = value.__pydantic_extra__
+        return {**value.__dict__, **extra} if extra else value.__dict__
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Secret) or hasattr(value, "get_secret_value"):
@@ -145,3 +147,13 @@ def _with_wide_integers(value: Any) -> Any:
     if type(value) is int and not -(2**63) <= value < 2**64:
         return msgpack.ExtType(7, str(value).encode())
     return value
+
+
+class _Packers(threading.local):
+    """A packer per thread: making one costs as much as packing a small message."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(default=_default)
+
+
+_packers = _Packers()

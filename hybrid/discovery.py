@@ -95,7 +95,9 @@ def _chosen(spec: str, name: str, modules: Iterable[ModuleType], changes: dict[s
         found.look_at(module)
     if len(found.apps) > 1:
         names = ", ".join(app.name for app in found.apps)
-        raise ApplicationError(f"{spec} has {len(found.apps)} applications ({names}): say which, as module:attribute")
+        raise ApplicationError(
+            f"{spec} has {len(found.apps)} applications ({names}): say which, as module:attribute"
+        )
     if found.apps:
         return found.apps[0]
     if not found.components:
@@ -164,7 +166,9 @@ def _file(path: Path) -> ModuleType:
 def _unknown(name: str, spec: str) -> ApplicationError:
     near = get_close_matches(name, [info.name for info in pkgutil.iter_modules([str(Path.cwd())])], n=2)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return ApplicationError(f"no application {spec!r}: there is no package {name} here ({Path.cwd()}).{hint} {FORMS}")
+    return ApplicationError(
+        f"no application {spec!r}: there is no package {name} here ({Path.cwd()}).{hint} {FORMS}"
+    )
 
 
 def _broken(name: str, error: BaseException) -> ApplicationError:

@@ -54,8 +54,9 @@ _NAMES = [
     "v" if n == "version" else "corr" if n == "correlation" else n.rstrip("_") for n in Envelope._fields
 ]
 _INTEGERS = {"version", "time", "attempt", "expires", "run", "step"}
+_ONES = [place for place, name in enumerate(Envelope._fields) if name in ("version", "attempt")]
+"""Where 1 is the default; elsewhere it is "" or 0."""
 _DEFAULTS = Envelope("", "")
-_WRITE = list(zip(_NAMES, _DEFAULTS, strict=True))
 _READ: dict[bytes, tuple[int, bool]] = {
     name.encode(): (index, field in _INTEGERS)
     for index, (name, field) in enumerate(zip(_NAMES, Envelope._fields, strict=True))
@@ -65,10 +66,10 @@ _NEW = tuple.__new__
 
 def to_fields(envelope: Envelope, data: bytes) -> list[Any]:
     """Return the flat list [name, value, …] that stands in a stream entry."""
-    fields: list[Any] = []
-    for (name, default), value in zip(_WRITE, envelope, strict=True):
-        if value != default:
-            fields.append(name)
+    fields: list[Any] = ["id", envelope[0], "type", envelope[1]]
+    for place, value in enumerate(envelope):
+        if value and place > 1 and not (value == 1 and place in _ONES):
+            fields.append(_NAMES[place])
             fields.append(value if value.__class__ is str else str(value))
     fields.append("data")
     fields.append(data)

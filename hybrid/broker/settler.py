@@ -31,15 +31,24 @@ class Settler:
         self._most = most
         self._waiting: list[tuple[Transition, Then]] = []
         self._running: asyncio.Task[None] | None = None
+        self._alone = False
 
     def put(self, transition: Transition, then: Then) -> None:
         """Settle soon; `then` is called with 1 applied, 0 already handled, -1 a check failed, -2 refused."""
         self._waiting.append((transition, then))
-        if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run())
+        if self._running is None and not self._alone:
+            self._start()
 
     async def settle(self, transition: Transition) -> int:
-        """Settle and return the code."""
+        """Settle and return the code. A lone one is settled here and now, without a task of its own."""
+        if self._running is None and not self._alone:
+            self._alone = True
+            try:
+                return (await self._apply((transition,)))[0]
+            finally:
+                self._alone = False
+                if self._waiting:
+                    self._start()
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.put(transition, lambda code: None if done.done() else done.set_result(code))
         return await done
@@ -48,6 +57,9 @@ class Settler:
         """Return when nothing is under way."""
         while self._running is not None:
             await asyncio.wait([self._running])
+
+    def _start(self) -> None:
+        self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         try:

@@ -66,7 +66,11 @@ def view(topology: Topology, shard: Shard, failure: Failure) -> FailureView:
     wake = failure.fields.get(b"flow", b"").decode(errors="replace")
     type = failure.fields.get(b"type", b"").decode(errors="replace")
     tail = f"/{shard.number}" if shard.number else ""
-    in_flow = "" if envelope is None else envelope.flow or (envelope.id if failure.component in topology.mediators else "")
+    in_flow = (
+        ""
+        if envelope is None
+        else envelope.flow or (envelope.id if failure.component in topology.mediators else "")
+    )
     return FailureView(
         f"{failure.component}/{failure.entry}{tail}",
         failure.component,

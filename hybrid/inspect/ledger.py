@@ -98,7 +98,9 @@ async def layout(shard: Shard, topology: Topology) -> dict[str, Layout]:
     for name, processor in topology.processors.items():
         layouts[name].queues += [f"command:{cls.type_name}" for cls in processor.commands]
         layouts[name].topics += [f"topic:{cls.type_name}" for cls in processor.events]
-    orphaned = [cls.type_name for cls in topology.catalog if issubclass(cls, Command) and not topology.handler_of(cls)]
+    orphaned = [
+        cls.type_name for cls in topology.catalog if issubclass(cls, Command) and not topology.handler_of(cls)
+    ]
     counters, groups = await shard.queries.hashes([shard.keys.counters, shard.keys.groups])
     _add_counted(layouts, map(bytes.decode, counters), orphaned)
     for mark in map(bytes.decode, groups):

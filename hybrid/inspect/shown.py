@@ -29,7 +29,9 @@ def visible(catalog: Catalog, type: str, data: bytes) -> Any:
     if not isinstance(values, dict):
         return f"a {values.__class__.__name__}, no message data"
     model = catalog.named(type) if type in catalog else None
-    return {str(name): _plain(value) if _is_open(model, str(name)) else MASK for name, value in values.items()}
+    return {
+        str(name): _plain(value) if _is_open(model, str(name)) else MASK for name, value in values.items()
+    }
 
 
 def _is_open(model: Any, name: str) -> bool:

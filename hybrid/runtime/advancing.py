@@ -61,9 +61,10 @@ class MediatorRunner(Runner):
         while work:
             flows = list(work)
             hashes = await self._load(flows)
-            codes = await asyncio.gather(
-                *(self._step(flow, work[flow], fields) for flow, fields in zip(flows, hashes, strict=True))
-            )
+            settled = [
+                self._step(flow, work[flow], fields) for flow, fields in zip(flows, hashes, strict=True)
+            ]
+            codes = [await code for code in settled]
             again = {flow for flow, code in zip(flows, codes, strict=True) if code == CHECK_FAILED}
             for flow in flows:
                 if flow not in again:

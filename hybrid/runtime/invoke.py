@@ -12,12 +12,12 @@ from typing import Any
 
 from hybrid.context import Context
 from hybrid.errors import ApplicationError, HandlerError, HandlerTimeout
-from hybrid.inbox import Database, Replied
 from hybrid.messages import Message
 from hybrid.processor import Handler
 from hybrid.resources import shown_type
 from hybrid.runtime.workplace import Workplace
 from hybrid.settings import Settings
+from hybrid.transactions import Replied, Transactional
 
 
 class Bound:
@@ -39,10 +39,10 @@ class Bound:
             else:
                 self._given[name] = _resource(handler, kind, workplace)
         self.wants_context = bool(self._context_name)
-        database = workplace.resources.get(Database)
         self.inbox: Callable[[Context], Any] | None = None
-        if database is not None:
-            self.inbox = partial(database.transaction, handler.component)
+        for resource in workplace.resources.values():
+            if isinstance(resource, Transactional):
+                self.inbox = partial(resource.transaction, handler.component)
 
     async def call(self, message: Message, context: Context | None) -> Any:
         """Call the handler and return what it returns; commit its transaction, if it has one, with that.

@@ -33,6 +33,8 @@ class Runner:
         self.catalog = workplace.topology.catalog
         self._settled = f"settled:{component}"
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._discard = self._tasks.discard
+        self._loop = asyncio.get_running_loop()
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Take deliveries into work. Each ends by a settle that releases it from its lane."""
@@ -158,6 +160,6 @@ class Runner:
 
     def spawn(self, work: Any) -> None:
         """Run a coroutine as a task of this runner."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._discard)

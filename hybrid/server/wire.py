@@ -9,8 +9,8 @@ from pathlib import Path
 def ask(path: Path, *words: str, timeout: float = 1.0) -> str:
     """Send one inline command over a unix socket and return the reply: text, `+status` or `-error`.
 
-    Returns "" when the server hangs up instead, as after SHUTDOWN. Raises OSError when nobody answers within
-    `timeout` seconds.
+    Returns "" for nil, and when the server hangs up instead, as after SHUTDOWN. Raises OSError when nobody
+    answers within `timeout` seconds.
     """
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(timeout)
@@ -18,7 +18,7 @@ def ask(path: Path, *words: str, timeout: float = 1.0) -> str:
         line.sendall((" ".join(words) + "\r\n").encode())
         with line.makefile("rb") as replies:
             head = replies.readline().decode().rstrip()
-            return replies.read(int(head[1:])).decode() if head.startswith("$") else head
+            return replies.read(max(0, int(head[1:]))).decode() if head.startswith("$") else head
 
 
 def answers(path: Path) -> bool:

@@ -42,8 +42,8 @@ class Connections:
         self.url = url
         self.cluster = url.startswith("redis+cluster://")
 
-    def commands(self, *, connections: int = 16) -> AsyncClient:
-        """Return a client for scripts and short commands; waits when all connections are busy."""
+    def commands(self, *, connections: int = 256) -> AsyncClient:
+        """Return a client for scripts and short commands. What uses it is bounded, so its pool need not wait."""
         return self._client(socket_timeout=15.0, connections=connections)
 
     def blocking(self, block_ms: int) -> AsyncClient:
@@ -74,10 +74,7 @@ class Connections:
             hosts, service = _sentinels(self.url)
             sentinel: Any = Sentinel(hosts, socket_timeout=5.0)  # type: ignore[no-untyped-call]
             return sentinel.master_for(service, retry=retry, **options)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            self.url, max_connections=connections, timeout=30, retry=retry, **options
-        )
-        return redis.asyncio.Redis.from_pool(pool)
+        return redis.asyncio.Redis.from_url(self.url, max_connections=connections, retry=retry, **options)
 
 
 @contextmanager

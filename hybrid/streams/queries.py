@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hybrid.streams.connection import AsyncClient, plain_errors
-from hybrid.streams.scripts import Entries
+from hybrid.streams.scripts import Entries, call_script, pairs
 
 
 class Queries:
@@ -17,8 +17,9 @@ class Queries:
         self._url = url
 
     async def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
-        """Return whole hashes in one round trip; {} for one that does not exist."""
-        return await self._many(("HGETALL", key) for key in keys)
+        """Return whole hashes of one shard in one round trip; {} for one that does not exist."""
+        with plain_errors(self._url):
+            return [pairs(flat) for flat in await call_script(self._client, "load", keys)]
 
     async def hash(self, key: str) -> dict[bytes, bytes]:
         """Return a whole hash."""

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from hybrid.streams.connection import Connections, plain_errors
-from hybrid.streams.scripts import Entries
+from hybrid.streams.scripts import Entries, call_script, pairs
 
 Read = list[tuple[str, Entries]]
 """Per stream (its key) the entries, each (id, fields)."""
@@ -43,12 +43,16 @@ class GroupReader:
 
     async def take(self, rooms: dict[str, int]) -> Read:
         """Return new entries without waiting, per stream at most as many as it has room for."""
+        streams = list(rooms)
         with plain_errors(self._connections.url):
-            pipe = self._client.pipeline(transaction=False)
-            for stream, room in rooms.items():
-                pipe.execute_command(*self._command(room, [stream], ">"))
-            replies = await pipe.execute()
-        return [pair for reply in replies for pair in _pairs(reply)]
+            reply = await call_script(
+                self._client, "take", streams, self.group, self.consumer, *rooms.values()
+            )
+        return [
+            (stream, [(entry, pairs(flat or ())) for entry, flat in entries])
+            for stream, entries in zip(streams, reply, strict=True)
+            if entries
+        ]
 
     async def own_pending(self, stream: str, after: bytes, most: int) -> Entries:
         """Return entries that were given to this consumer and not settled, after an id (b"0" for all)."""

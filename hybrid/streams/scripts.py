@@ -32,7 +32,18 @@ def _load(name: str) -> Script:
 
 SCRIPTS = {
     name: _load(name)
-    for name in ("settle", "takeover", "due", "register", "retain", "forget", "store", "ledger")
+    for name in [
+        "settle",
+        "take",
+        "load",
+        "takeover",
+        "due",
+        "register",
+        "retain",
+        "forget",
+        "store",
+        "ledger",
+    ]
 }
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
@@ -61,7 +72,7 @@ class Scripts:
         reply = await self._call("takeover", [stream, lease], group, dead, me, most)
         if reply is None:
             return None
-        return [(entry[0], _pairs(entry[1])) for entry in reply if entry and entry[1] is not None]
+        return [(entry[0], pairs(entry[1])) for entry in reply if entry and entry[1] is not None]
 
     async def due(self, zsets: list[str], most: int) -> list[list[bytes]]:
         """Return what is due in each schedule."""
@@ -97,14 +108,19 @@ class Scripts:
         return msgpack.unpackb(reply)  # type: ignore[no-any-return]
 
     async def _call(self, name: str, keys: Sequence[str], *arguments: Any) -> Any:
-        script = SCRIPTS[name]
         with plain_errors(self._url):
-            try:
-                return await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-            except redis.exceptions.NoScriptError:
-                return await self._client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+            return await call_script(self._client, name, keys, *arguments)
 
 
-def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+async def call_script(client: AsyncClient, name: str, keys: Sequence[str], *arguments: Any) -> Any:
+    """Call a script; load it first where the server does not know it."""
+    script = SCRIPTS[name]
+    try:
+        return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+    except redis.exceptions.NoScriptError:
+        return await client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+
+
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return a flat list of names and values as a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,12 +1,12 @@
 """Transitions: what `settle.lua` applies, as typed Python values.
 
 An item names itself and, right after, its key (or two keys: a flow's record and the queue of its mediator).
-`packed` replaces the keys by indices into the script's KEYS.
+`packed` collects the keys for the script's KEYS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -123,17 +123,13 @@ def count(counters: str, field: str, by: int = 1) -> Item:
     return "count", counters, field, by
 
 
-def packed(counters: str, transitions: Iterable[Transition]) -> tuple[list[str], bytes]:
+def packed(counters: str, transitions: Sequence[Transition]) -> tuple[list[str], bytes]:
     """Return the script's KEYS (the counters first) and its packed batch."""
-    keys = {counters: 1}
-    index = keys.setdefault
-
-    def numbered(item: Item) -> list[Any]:
-        item = list(item)
-        item[1] = index(item[1], len(keys) + 1)
-        if item[0] in _TWO_KEYS:
-            item[2] = index(item[2], len(keys) + 1)
-        return item
-
-    batch = [[[numbered(item) for item in part] for part in transition] for transition in transitions]
-    return list(keys), msgpack.packb(batch, use_bin_type=False)
+    keys = {counters: None}
+    for transition in transitions:
+        for part in transition:
+            for item in part:
+                keys[item[1]] = None
+                if item[0] in _TWO_KEYS:
+                    keys[item[2]] = None
+    return list(keys), msgpack.packb(transitions, use_bin_type=False)

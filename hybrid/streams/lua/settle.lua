@@ -2,7 +2,7 @@
 --
 -- KEYS     every key that the batch names, each once; KEYS[1] is the counters' hash
 -- ARGV[1]  msgpack: a list of transitions {checks, claims, effects}; an item of these is {name, key, …},
---          where key is an index into KEYS. Message data inside is an opaque string.
+--          where key is one of KEYS. Message data inside is an opaque string.
 -- returns  one integer per transition: 1 applied, 0 already handled by somebody else, -1 a check failed
 --          (nothing was written; the delivery stays where it is)
 --
@@ -28,69 +28,71 @@ local check, claim, effect = {}, {}, {}
 
 -- {version, flow, expected}: the flow's record is the one that was read ('0': there is none)
 function check.version(c)
-  return (call('HGET', KEYS[c[2]], 'version') or '0') == c[3]
+  return (call('HGET', c[2], 'version') or '0') == c[3]
 end
 
 -- {ack, stream, group, entry, queue?, counter}: settle a delivery; entries of queues go
 function claim.ack(c)
-  if call('XACK', KEYS[c[2]], c[3], c[4]) == 0 then return false end
-  if c[5] == 1 then call('XDEL', KEYS[c[2]], c[4]) end
+  if call('XACK', c[2], c[3], c[4]) == 0 then return false end
+  if c[5] == 1 then call('XDEL', c[2], c[4]) end
   count(c[6], 1)
   return true
 end
 
 -- {fire, zset, member}: take something that was scheduled
 function claim.fire(c)
-  return call('ZREM', KEYS[c[2]], c[3]) == 1
+  return call('ZREM', c[2], c[3]) == 1
 end
 
 -- {take, stream, entry}: take an entry that no group reads, as a failure
 function claim.take(c)
-  return call('XDEL', KEYS[c[2]], c[3]) == 1
+  return call('XDEL', c[2], c[3]) == 1
 end
 
 -- {fresh, seen:new, seen:old, id, window, limit}: an id not sent within the window (ms). Two sets rotate
--- when the newer one is as old as the window or holds `limit` ids; both expire by themselves.
+-- when the newer one is as old as the window or holds `limit` ids (looked at once a batch); both expire by
+-- themselves.
+local rotated = false
 function claim.fresh(c)
-  local new, old, window = KEYS[c[2]], KEYS[c[3]], c[5]
-  if call('SISMEMBER', new, c[4]) == 1 or call('SISMEMBER', old, c[4]) == 1 then return false end
+  local new, old, window = c[2], c[3], c[5]
+  if call('SISMEMBER', old, c[4]) == 1 or call('SADD', new, c[4]) == 0 then return false end
+  if rotated then return true end
+  rotated = true
   local left = call('PTTL', new)
-  if left >= 0 and (left <= window or call('SCARD', new) >= c[6]) then
-    call('UNLINK', old)
+  if left < 0 then
+    call('PEXPIRE', new, 2 * window)
+  elseif left <= window or call('SCARD', new) > c[6] then
     call('RENAME', new, old)
     call('PEXPIRE', old, window)
-    left = -2
   end
-  call('SADD', new, c[4])
-  if left < 0 then call('PEXPIRE', new, 2 * window) end
   return true
 end
 
 -- {add, stream, counter, fields}
 function effect.add(e)
-  call('XADD', KEYS[e[2]], '*', unpack(e[4]))
+  call('XADD', e[2], '*', unpack(e[4]))
   count(e[3], 1)
 end
 
 -- {log, stream, limit, entry}
 function effect.log(e)
-  call('XADD', KEYS[e[2]], 'MAXLEN', '~', e[3], '*', 'e', e[4])
+  call('XADD', e[2], 'MAXLEN', '~', e[3], '*', 'e', e[4])
 end
 
 -- {schedule, zset, delay (ms), member}
 function effect.schedule(e)
-  call('ZADD', KEYS[e[2]], now + e[3], e[4])
+  call('ZADD', e[2], now + e[3], e[4])
 end
 
 -- {cancel, zset, member}
 function effect.cancel(e)
-  call('ZREM', KEYS[e[2]], e[3])
+  call('ZREM', e[2], e[3])
 end
 
 -- {await, flow, queue, steps, need, counter, wake-up}: the flow waits for `need` of these steps. One whose
 -- result is there already counts at once.
 function effect.await(e)
-  local flow, need = KEYS[e[2]], e[5]
+  local flow, need = e[2], e[5]
   for _, step in ipairs(e[4]) do
     if call('HEXISTS', flow, 'result:' .. step) == 1 then
       need = need - 1
@@ -105,7 +107,7 @@ end
 -- {result, flow, queue, run, step, value, counter, wake-up}: the step is acknowledged (or timed out). Only the
 -- first result of a step of the present run counts; the last one awaited puts one wake-up on the queue.
 function effect.result(e)
-  local flow, step = KEYS[e[2]], e[5]
+  local flow, step = e[2], e[5]
   if call('HGET', flow, 'run') ~= e[4] then return end
   if call('HSETNX', flow, 'result:' .. step, e[6]) == 0 then
     call('HINCRBY', flow, 'late', 1)
@@ -119,18 +121,18 @@ end
 
 -- {stuck, flow, run, step, reason}: say on the flow's record why the step has no result yet
 function effect.stuck(e)
-  local flow = KEYS[e[2]]
+  local flow = e[2]
   if call('HGET', flow, 'run') == e[3] and call('HEXISTS', flow, 'result:' .. e[4]) == 0 then
     call('HSET', flow, 'stuck:' .. e[4], e[5])
   end
 end
 
 -- {hset, hash, fields}, {hdel, hash, field …}, {rpush, list, value}, {zadd, zset, score, member}, {zrem, zset, member}
-function effect.hset(e) chunked('HSET', KEYS[e[2]], e[3], 1) end
-function effect.hdel(e) chunked('HDEL', KEYS[e[2]], e, 3) end
-function effect.rpush(e) call('RPUSH', KEYS[e[2]], e[3]) end
-function effect.zadd(e) call('ZADD', KEYS[e[2]], e[3], e[4]) end
-function effect.zrem(e) call('ZREM', KEYS[e[2]], e[3]) end
+function effect.hset(e) chunked('HSET', e[2], e[3], 1) end
+function effect.hdel(e) chunked('HDEL', e[2], e, 3) end
+function effect.rpush(e) call('RPUSH', e[2], e[3]) end
+function effect.zadd(e) call('ZADD', e[2], e[3], e[4]) end
+function effect.zrem(e) call('ZREM', e[2], e[3]) end
 
 -- {count, counters, field, by}
 function effect.count(e) count(e[3], e[4]) end

@@ -1,0 +1,280 @@
+"""Flows as people see them: the list, and the timeline of one, from its record, its history and the settle log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid.broker.log import LogEntry
+from hybrid.broker.outputs import WAKE_UP
+from hybrid.broker.shard import Shard, Store
+from hybrid.errors import UnknownFlow
+from hybrid.inspect.shown import visible
+from hybrid.mediator.record import (
+    COMPLETED,
+    FAILED,
+    GIVEN_UP,
+    NOTHING,
+    REPLY,
+    TIMEOUT,
+    FlowRecord,
+    Issued,
+    Result,
+)
+from hybrid.streams.scripts import Entries
+from hybrid.topology import Topology
+
+PAGE = 5_000
+LOG_PAGES = 40
+"""How many pages of the settle log are read for one flow at most."""
+SHORTLY = 60_000
+"""How long (ms) after a flow's end the settle log is read for who listened."""
+
+WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
+_STATES = {REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up"}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSummary:
+    """A flow in one line. Times in ms, 0 for not yet. A flow with a step that failed counts as failed."""
+
+    id: str
+    state: str
+    type: str
+    event_class: str
+    mediator: str
+    step: int
+    """The newest step that was issued."""
+    waiting_for: tuple[str, ...]
+    """The commands whose acknowledgement it awaits."""
+    started: int
+    ended: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a flow. Times in ms, 0 for not yet; `deadline` 0 for none."""
+
+    number: int
+    command: str
+    processor: str
+    state: str
+    sent: int
+    taken: int
+    done: int
+    by: str
+    """The consumer that acknowledged it."""
+    attempts: int
+    deadline: int
+    reply: str
+    data: Any
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One delivery of the settle log. Times in ms."""
+
+    settled: int
+    taken: int
+    component: str
+    channel: str
+    type: str
+    message: str
+    attempt: int
+    outcome: str
+    consumer: str
+    flow: str
+    step: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlowView:
+    """One flow, whole. A simple event, which has no flow, is told by its log alone."""
+
+    summary: FlowSummary
+    key: str
+    rule: str
+    reason: str
+    version: int
+    run: int
+    sent: int
+    event: Any
+    steps: tuple[StepView, ...]
+    outcome_type: str
+    outcome: Any
+    log: tuple[LogLine, ...]
+    """Every delivery that the event led to, as far as the settle log reaches back."""
+
+
+async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
+    """Return flows, newest first: the unfinished ones, then the ended ones; those of a state or an event type only."""
+    found: dict[str, FlowSummary] = {}
+    for shard in store.shards:
+        async for ids in _candidates(shard, state):
+            for summary in await _summarized(shard, [id for id in ids if id not in found]):
+                if state in ("", summary.state) and type in ("", summary.type):
+                    found[summary.id] = summary
+            if len(found) >= most:
+                break
+    newest = sorted(found.values(), key=lambda flow: (bool(flow.ended), -flow.started))
+    return newest[:most]
+
+
+async def flow(store: Store, topology: Topology, id: str) -> FlowView:
+    """Return one flow. Raises UnknownFlow when neither a record nor the settle log knows the id."""
+    for shard in store.shards:
+        fields = await shard.queries.hash(shard.keys.flow(id))
+        if fields:
+            record = FlowRecord.read(id, fields)
+            first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
+            log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
+            return _view(topology, record, log)
+    for shard in store.shards:
+        if log := await deliveries(shard, id, 0, 0):
+            return _simple(id, log)
+    raise UnknownFlow(id)
+
+
+async def deliveries(shard: Shard, correlation: str, first: int, last: int) -> list[LogLine]:
+    """Return the deliveries that an initiating event led to, of the settle log between two times (ms, 0 for open)."""
+    lines: list[LogLine] = []
+    after, until = str(first) if first else "-", str(last) if last else "+"
+    for _ in range(LOG_PAGES):
+        entries = await shard.queries.range(shard.keys.log, after, until, PAGE)
+        found = [(entry, LogEntry.read(fields[b"e"])) for entry, fields in entries]
+        lines += [_line(entry, said) for entry, said in found if correlation in (said.correlation, said.flow)]
+        if len(entries) < PAGE:
+            break
+        after = f"({entries[-1][0].decode()}"
+    return lines
+
+
+def summary(record: FlowRecord) -> FlowSummary:
+    """Return a record in one line."""
+    facts = record.facts
+    stuck = [
+        f"step {n} ({record.steps[n].command}): {why}"
+        for n, why in sorted(record.stuck.items())
+        if n in record.steps
+    ]
+    problem = facts.get("error", "") or "; ".join(stuck)
+    waiting = [record.steps[n].command for n in sorted(record.waits) if n in record.steps]
+    return FlowSummary(
+        record.id,
+        FAILED if stuck and not record.ended else record.state,
+        facts.get("type", ""),
+        facts.get("class", ""),
+        facts.get("mediator", ""),
+        max(record.steps, default=0),
+        tuple(waiting),
+        int(facts.get("started", 0)),
+        int(facts.get("ended", 0)),
+        "" if record.ended else problem,
+    )
+
+
+async def _candidates(shard: Shard, state: str) -> Any:
+    """Yield ids of flows in pages: unfinished ones newest first, then ended ones newest first."""
+    if state in ("", "running", FAILED):
+        rows = await shard.queries.scored(shard.keys.flows, 10_000, newest=True)
+        ids = [id for id, _ in rows]
+        for start in range(0, len(ids), 200):
+            yield ids[start : start + 200]
+    if state in ("running", FAILED):
+        return
+    last = "+"
+    while entries := await shard.queries.newest(shard.keys.outcomes, last, 200):
+        yield list(dict.fromkeys(fields[b"flow"].decode() for _, fields in entries))
+        last = f"({entries[-1][0].decode()}"
+
+
+async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
+    if not ids:
+        return []
+    hashes = await shard.queries.hashes([shard.keys.flow(id) for id in ids])
+    return [summary(FlowRecord.read(id, fields)) for id, fields in zip(ids, hashes, strict=True) if fields]
+
+
+def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+    facts = record.facts
+    kind, _, data = record.outcome or ("", 0, b"")
+    return FlowView(
+        summary(record),
+        facts.get("key", ""),
+        facts.get("rule", ""),
+        facts.get("reason", ""),
+        int(facts.get("code", 0)),
+        record.run,
+        int(facts.get("sent", 0)),
+        visible(topology.catalog, facts.get("type", ""), record.event),
+        tuple(_step(topology, record, n, issued, log) for n, issued in sorted(record.steps.items())),
+        kind,
+        visible(topology.catalog, kind, data) if kind else None,
+        tuple(log),
+    )
+
+
+def _step(
+    topology: Topology, record: FlowRecord, number: int, issued: Issued, log: Iterable[LogLine]
+) -> StepView:
+    result = record.results.get(number)
+    mine = [line for line in log if line.flow == record.id and line.step == number]
+    handler = (
+        topology.handler_of(topology.catalog.named(issued.command))
+        if issued.command in topology.catalog
+        else None
+    )
+    processor = (result.by if result else "") or (handler.component if handler else "")
+    problem = record.stuck.get(number, "")
+    if result and result.kind == GIVEN_UP:
+        problem = result.data.decode(errors="replace")
+    attempts = max([result.attempt if result else 0, *(line.attempt for line in mine)])
+    return StepView(
+        number,
+        issued.command,
+        processor,
+        _STATES.get(result.kind, result.kind) if result else (FAILED if problem else WAITING),
+        issued.sent,
+        result.taken if result else max((line.taken for line in mine), default=0),
+        result.done if result else 0,
+        next((line.consumer for line in reversed(mine) if line.outcome == "done"), ""),
+        attempts,
+        issued.sent + issued.timeout if issued.timeout else 0,
+        result.type if result else "",
+        _reply(topology, result),
+        problem,
+    )
+
+
+def _reply(topology: Topology, result: Result | None) -> Any:
+    return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
+
+
+def _simple(id: str, log: list[LogLine]) -> FlowView:
+    """Return what the settle log knows of an event without a flow: a simple one, or one whose record is forgotten."""
+    first = next((line for line in log if line.message == id), log[0])
+    note = first.note.partition(" by ")
+    rule, _, reason = note[2].partition(": ")
+    failed = [line for line in log if line.outcome == FAILED]
+    state = FAILED if failed else COMPLETED
+    line = FlowSummary(
+        id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken,
+        0 if failed else first.settled, failed[0].note if failed else "",
+    )  # fmt: skip
+    return FlowView(line, "", rule, reason, 0, 1, first.taken, None, (), "", None, tuple(log))
+
+
+def _line(entry: bytes, said: LogEntry) -> LogLine:
+    return LogLine(
+        int(entry.partition(b"-")[0]), said.taken, said.component, said.channel, said.type or WAKE_UP, said.id,
+        said.attempt, said.outcome, said.consumer, said.flow, said.step, said.note,
+    )  # fmt: skip
+
+
+def entries_of_log(entries: Entries) -> list[LogLine]:
+    """Return entries of the settle log as lines."""
+    return [_line(entry, LogEntry.read(fields[b"e"])) for entry, fields in entries]

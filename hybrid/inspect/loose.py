@@ -1,0 +1,116 @@
+"""Loose flows: unfinished ones that nothing will ever carry on (law 3 for flows).
+
+Each step that an unfinished flow awaits has an outstanding command or timer; a flow that awaits nothing has a wake-up under way, or a failed
+one. All this moves while we look, so a flow is called loose only when, on a second look, its record has the same
+version and its step is still awaited and still nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgpack
+
+from hybrid.broker.failures import Failure
+from hybrid.broker.shard import Shard, Store
+from hybrid.codec import unpack
+from hybrid.ids import command_id
+from hybrid.inspect.ledger import layout
+from hybrid.mediator.record import FlowRecord
+from hybrid.topology import Topology
+
+PAGE = 2_000
+LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A flow that nothing will carry on: its id, and what is nowhere."""
+
+    flow: str
+    missing: str
+
+
+@dataclass(slots=True)
+class Places:
+    """What is outstanding on one shard: ids of commands (and of steps with a timer), and flows about to be woken."""
+
+    commands: set[str] = field(default_factory=set)
+    flows: set[str] = field(default_factory=set)
+
+    def add(self, fields: dict[bytes, bytes]) -> None:
+        """Take what an entry stands for: a command, an initiating event (its id is its flow's), or a wake-up."""
+        id = fields.get(b"id", b"").decode(errors="replace")
+        self.commands.add(id)
+        self.flows.add(id)
+        if not id:
+            self.flows.add(fields.get(b"flow", b"").decode(errors="replace"))
+
+
+async def loose_flows(store: Store, topology: Topology, most: int = 10_000) -> list[Loose]:
+    """Return the loose ones of the oldest `most` unfinished flows of each shard."""
+    found: list[Loose] = []
+    for shard in store.shards:
+        suspects: dict[str, tuple[int, str]] = {}
+        ids = [id for id, _ in await shard.queries.scored(shard.keys.flows, most)]
+        for look in range(LOOKS):
+            if not ids:
+                break
+            seen = await _look(shard, topology, ids)
+            suspects = {id: what for id, what in seen.items() if look == 0 or suspects.get(id) == what}
+            ids = list(suspects)
+        found += [Loose(id, missing) for id, (_, missing) in suspects.items()]
+    return found
+
+
+async def _look(shard: Shard, topology: Topology, ids: list[str]) -> dict[str, tuple[int, str]]:
+    """Return the flows that seem loose, with the version of their record and what is missing."""
+    places = await _places(shard, topology)
+    seen: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        hashes = await shard.queries.hashes([shard.keys.flow(id) for id in some])
+        for id, fields in zip(some, hashes, strict=True):
+            record = FlowRecord.read(id, fields)
+            missing = "" if record.ended else _missing(record, places)
+            if missing:
+                seen[id] = (record.version, missing)
+    return seen
+
+
+def _missing(record: FlowRecord, places: Places) -> str:
+    if record.id in places.flows:
+        return ""
+    if not record.facts:
+        return "its record"
+    if not record.waits:
+        return "a wake-up"
+    nowhere = [n for n in sorted(record.waits) if command_id(record.id, record.run, n) not in places.commands]
+    return ", ".join(f"step {n} ({record.steps[n].command})" for n in nowhere if n in record.steps)
+
+
+async def _places(shard: Shard, topology: Topology) -> Places:
+    places, keys = Places(), shard.keys
+    layouts = await layout(shard, topology)
+    for found in layouts.values():
+        for queue in found.queues:
+            await _read(shard, keys.prefix + queue, places)
+    for name in layouts:
+        for member in await shard.queries.members(keys.later(name), 1_000_000):
+            _, flat = msgpack.unpackb(member)
+            places.add(dict(zip(flat[::2], flat[1::2], strict=True)))
+    for name in layouts:
+        await _read(shard, keys.own(name), places)
+        await _read(shard, keys.failed(name), places, name)
+    for member in await shard.queries.members(keys.timers, 1_000_000):
+        flow, run, step, _ = unpack(member)
+        places.commands.add(command_id(flow, run, step))
+    return places
+
+
+async def _read(shard: Shard, stream: str, places: Places, failures_of: str = "") -> None:
+    after = "-"
+    while entries := await shard.queries.range(stream, after, most=PAGE):
+        for entry, fields in entries:
+            places.add(Failure.read(failures_of, entry, fields).fields if failures_of else fields)
+        after = f"({entries[-1][0].decode()}"
