@@ -8,6 +8,7 @@ async with Client(app) as client:
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from hybrid.streams.transitions import Transition, fresh
 from hybrid.topology import Topology
 
 BATCH = 500
+AT_ONCE = 0.2
+"""How long `wait` waits (seconds) for an end still to come, before it looks among those that were."""
 Sending = tuple[Shard, str, Transition]
 """One send, ready: where it goes, its id, and the transition that stores it."""
 
@@ -117,16 +120,21 @@ class Client:
         watching = [await self._watch(shard) for shard in self._store.shards]
         futures = [watch.expect(flow) for watch in watching]
         try:
-            if outcome := await self._already(flow):
+            if outcome := await self._recorded(flow):
                 return outcome
-            done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(futures, timeout=min(timeout, AT_ONCE), return_when=FIRST_COMPLETED)
+            if not done and (outcome := await self._remembered(flow)):
+                return outcome
+            if not done:
+                left = max(timeout - AT_ONCE, 0)
+                done, _ = await asyncio.wait(futures, timeout=left, return_when=FIRST_COMPLETED)
         finally:
             for watch, future in zip(watching, futures, strict=True):
                 watch.forget(flow, future)
         if not done:
             raise WaitTimeout(flow, timeout)
         state = done.pop().result()
-        return await self._already(flow) or Outcome(flow, state)
+        return await self._recorded(flow) or Outcome(flow, state)
 
     async def record(self, flow: str) -> tuple[Shard, FlowRecord]:
         """Return a flow's record, and the shard where it stands. Raises UnknownFlow."""
@@ -195,12 +203,12 @@ class Client:
             await watch.start()
         return watch
 
-    async def _already(self, flow: str) -> Outcome | None:
+    async def _recorded(self, flow: str) -> Outcome | None:
         """Return how a flow has ended, or None while it goes on."""
         try:
             _, record = await self.record(flow)
         except UnknownFlow:
-            return await self._simple(flow)
+            return None
         if record.ended:
             event = (
                 self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
@@ -212,8 +220,8 @@ class Client:
             return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].command}): {reason}")
         return None
 
-    async def _simple(self, flow: str) -> Outcome | None:
-        """Return how a simple event ended, which leaves no record: from the recent outcomes."""
+    async def _remembered(self, flow: str) -> Outcome | None:
+        """Return how a simple event has ended, which leaves no record: from the recent outcomes."""
         for shard in self._store.shards:
             for _, fields in await shard.queries.newest(shard.keys.outcomes, most=BATCH):
                 if fields[b"flow"] == flow.encode() and fields[b"state"] == COMPLETED.encode():

@@ -50,7 +50,7 @@ inbox = Table(
 )
 """Which messages a component has handled, and what it replied."""
 
-# Made once, and run on the connection: built for each message and run by its session they cost four times that.
+# Made once, and run on the connection: built for each message and run by its session they cost four times.
 _MINE = (inbox.c.message_id == bindparam("id")) & (inbox.c.component == bindparam("by"))
 _ENTER = insert(inbox).values(message_id=bindparam("id"), component=bindparam("by"), at=bindparam("now"))
 _STORED = select(inbox.c.reply).where(_MINE)

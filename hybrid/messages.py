@@ -9,7 +9,7 @@ the class and not to one message stands in the class line:
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Secret, ValidationError
 
@@ -82,16 +82,30 @@ def invalid(model: type[Message], error: ValidationError) -> InvalidMessage:
 
 
 def _secret(model: type[BaseModel] | None, path: tuple[int | str, ...]) -> bool:
-    """Tell whether a value at this path may be secret: any field on the way whose annotation names Secret."""
-    if model is None or not path:
-        return True
-    field = model.model_fields.get(str(path[0]))
-    return field is None or "Secret" in str(field.annotation) or not _plain(field.annotation)
+    """Tell whether a value at this path may be secret: unless the annotations on the way lead to a plain value."""
+    kind: Any = model
+    for part in path:
+        kind = _inside(kind, part)
+        if kind is None or "Secret" in str(kind):
+            return True
+    return not _plain(kind)
+
+
+def _inside(kind: Any, part: int | str) -> Any:
+    """Return the annotation of a model's field, or of a list's items; None for what can't be followed."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return field.annotation if field else None
+    return get_args(kind)[0] if get_origin(kind) is list and isinstance(part, int) else None
 
 
 def _plain(annotation: Any) -> bool:
     """Tell whether an annotation is a plain value, whose input can be shown whole."""
-    return isinstance(annotation, type) and not issubclass(annotation, BaseModel)
+    return (
+        isinstance(annotation, type)
+        and get_origin(annotation) is None
+        and not issubclass(annotation, BaseModel)
+    )
 
 
 def _shown(value: Any) -> str:

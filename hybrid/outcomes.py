@@ -10,6 +10,7 @@ from collections import defaultdict
 
 from hybrid.broker.shard import Shard
 from hybrid.errors import ServerError
+from hybrid.streams.connection import cancelled
 from hybrid.streams.queries import Queries
 
 _log = logging.getLogger("hybrid.client")
@@ -50,8 +51,7 @@ class OutcomeWatch:
     async def close(self) -> None:
         """Stop following."""
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancelled([self._task])
         await self._client.aclose()
 
     async def _run(self) -> None:

@@ -69,12 +69,12 @@ def failed_output(
     keys: Keys, culprit: Culprit, fields: list[Any], error: BaseException, attempts: int
 ) -> Item:
     """Return the effect that puts a delivery among the failures of its group. `fields` is the entry, flat."""
-    trace = "".join(traceback.format_exception(error))[-MAX_TEXT:]
-    text = str(error)[:MAX_TEXT]
+    trace = plain("".join(traceback.format_exception(error)))[-MAX_TEXT:]
+    text = error_text(error)[:MAX_TEXT]
     facts = [culprit.channel, culprit.handler, error_name(error), text, trace, attempts]
     packed = [
         "facts",
-        msgpack.packb(facts, unicode_errors="surrogatepass"),
+        msgpack.packb(facts),
         "fields",
         msgpack.packb([_raw(item) for item in fields]),
     ]
@@ -102,6 +102,24 @@ def error_name(error: BaseException) -> str:
     cls = type(error)
     plain = isinstance(error, HybridError) or cls.__module__ == "builtins"
     return cls.__name__ if plain else f"{cls.__module__}.{cls.__name__}"
+
+
+def error_text(error: BaseException) -> str:
+    """Return what an error says; of one that can't say it, that."""
+    try:
+        return plain(str(error))
+    except Exception as unsaid:  # an error's own __str__ may raise anything
+        return f"(its text can't be had: {type(unsaid).__name__})"
+
+
+def error_note(error: BaseException) -> str:
+    """Return an error in a line, as it stands in the settle log and on a flow's record."""
+    return f"{type(error).__name__}: {error_text(error)}"[:500]
+
+
+def plain(text: str) -> str:
+    """Return a text that can be encoded: lone surrogates, as file names have them, are written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _raw(item: Any) -> bytes:

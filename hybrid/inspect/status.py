@@ -125,7 +125,7 @@ async def flows_by_state(store: Store, most: int = 10_000) -> dict[str, int]:
             failed += sum(summary(record).state == FAILED for record in records)
         states[FAILED] += failed
         states[RUNNING] += unfinished - failed
-        states += await _ended(shard)
+        states.update(await _ended(shard))
     return {state: count for state, count in states.items() if count or state in (RUNNING, FAILED)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from hybrid.broker.failures import error_note
 from hybrid.broker.outputs import command_output, event_output, wake_up
 from hybrid.codec import encode, pack
 from hybrid.envelope import Envelope
@@ -67,7 +68,7 @@ def advance(
         fields += [f"step:{step.number}", _issued(step, place.now)]
         effects += _sent(place, record, envelope, step)
     if progress.state == FAILED:
-        fields += ["error", f"{type(progress.error).__name__}: {progress.error}"]
+        fields += ["error", error_note(progress.error) if progress.error else ""]
     elif "error" in record.facts:
         effects.append(hdel(key, "error"))
     if progress.state not in (RUNNING, FAILED):

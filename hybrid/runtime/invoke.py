@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from concurrent.futures import CancelledError as FutureCancelled
 from functools import partial
 from typing import Any
 
@@ -95,9 +96,12 @@ class Bound:
     def _sync(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
         try:
             reply = self._function(message, **given)
-        except BaseException:
+        except BaseException as error:
             if context and context.open_transaction:
                 context.open_transaction.roll_back()
+            if isinstance(error, StopIteration | asyncio.CancelledError | FutureCancelled):
+                # what no future takes as an error of its own; a coroutine turns it into this by itself
+                raise RuntimeError(f"{self.name} raised {type(error).__name__}") from error
             raise
         if context and context.open_transaction:
             context.open_transaction.commit(reply, context.published)
@@ -105,14 +109,22 @@ class Bound:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         """Run in a thread. One past its time limit can't be killed: the attempt ends when the thread does."""
-        run = contextvars.copy_context().run
-        thread = asyncio.get_running_loop().run_in_executor(self._pool, run, work)
+        loop, run = asyncio.get_running_loop(), contextvars.copy_context().run
+        if self._timeout is None:
+            return await loop.run_in_executor(self._pool, run, work)
+        started = asyncio.Event()  # waiting for a free thread does not count
+
+        def begin() -> Any:
+            loop.call_soon_threadsafe(started.set)
+            return run(work)
+
+        thread = loop.run_in_executor(self._pool, begin)
+        await started.wait()
         _, late = await asyncio.wait([thread], timeout=self._timeout)
         if not late:
             return thread.result()
         await asyncio.wait([thread])
-        assert self._timeout is not None
-        raise HandlerTimeout(self.name, self._timeout)
+        raise HandlerTimeout(self.name, self._timeout) from thread.exception()
 
 
 def _resource(handler: Handler, kind: Any, workplace: Workplace) -> Any:

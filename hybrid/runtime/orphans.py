@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from hybrid.broker.shard import Shard
 from hybrid.errors import HandlerError, ServerError
 from hybrid.runtime.delivery import Delivery, Lane
 from hybrid.runtime.workplace import Workplace
@@ -27,7 +28,8 @@ class Orphans:
     def __init__(self, lanes: Sequence[Lane], workplace: Workplace) -> None:
         self._lanes = lanes
         self._workplace = workplace
-        self._absent: dict[str, float] = {}
+        self._absent: dict[str, dict[str, float]] = {}
+        """Per place where consumers are named: since when (monotonic) each has been without a lease."""
         self._queue: deque[Delivery] = deque()
         self._found = asyncio.Event()
         self._lease = workplace.settings.lease_ms / 1000
@@ -44,6 +46,8 @@ class Orphans:
             try:
                 for lane in self._lanes:
                     await self._look(lane)
+                for shard in {lane.shard for lane in self._lanes}:
+                    await self._strike_off(shard)
             except ServerError as error:
                 self._absent.clear()
                 _log.warning("looking for orphans again: %s", error)
@@ -60,26 +64,33 @@ class Orphans:
                 await asyncio.sleep(0.2)
 
     async def _look(self, lane: Lane) -> None:
-        shard = lane.shard
-        rows = await shard.queries.consumers(lane.stream, lane.group)
-        others = [name for name, _ in rows if name != self._workplace.consumer]
-        alive = await shard.queries.exist([shard.keys.lease(name) for name in others]) if others else []
-        now = time.monotonic()
-        for name, lives in zip(others, alive, strict=True):
-            seen = f"{lane.stream}|{name}"
-            if lives:
-                self._absent.pop(seen, None)
-            elif now - self._absent.setdefault(seen, now) > self._lease:
-                await self._take(lane, name, seen)
+        rows = await lane.shard.queries.consumers(lane.stream, lane.group)
+        for name in await self._dead(lane.shard, lane.stream, [name for name, _ in rows]):
+            await self._take(lane, name)
 
-    async def _take(self, lane: Lane, dead: str, seen: str) -> None:
+    async def _strike_off(self, shard: Shard) -> None:
+        """Forget what the dead said that they serve."""
+        consumers = shard.keys.consumers
+        enrolled = [name.decode() for name in await shard.queries.hash(consumers)]
+        for name in await self._dead(shard, consumers, enrolled):
+            await shard.writes.strike_off(consumers, name)
+
+    async def _dead(self, shard: Shard, place: str, names: list[str]) -> list[str]:
+        """Return those of these consumers that were without a lease for a whole lease, as we saw it."""
+        others = [name for name in names if name != self._workplace.consumer]
+        alive = await shard.queries.exist([shard.keys.lease(name) for name in others]) if others else []
+        now, before = time.monotonic(), self._absent.get(place, {})
+        absent = {name: before.get(name, now) for name, lives in zip(others, alive, strict=True) if not lives}
+        self._absent[place] = absent
+        return [name for name, since in absent.items() if now - since > self._lease]
+
+    async def _take(self, lane: Lane, dead: str) -> None:
         """Take over what a dead consumer left in a lane."""
         lease = lane.shard.keys.lease(dead)
         me = self._workplace.consumer
         while not self._workplace.stopping:
             entries = await lane.shard.scripts.takeover(lane.stream, lease, lane.group, dead, me, AT_ONCE)
             if not entries:
-                self._absent.pop(seen, None)
                 return
             _log.warning("took over %d deliveries of %s in %s", len(entries), dead, lane.channel)
             self._queue.extend(lane.accept(entries, self._workplace.clock.now(), taken_over=True))

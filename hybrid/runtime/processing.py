@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid.broker import log as outcomes
+from hybrid.broker.failures import error_note
 from hybrid.broker.outputs import event_output, wake_up
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode, pack
@@ -27,13 +28,13 @@ from hybrid.streams.transitions import Item, cancel, result, schedule
 
 
 class Gate:
-    """Runs one handler's deliveries, at most so many at a time; the others wait in order."""
+    """Runs one handler's deliveries, of all shards, at most so many at a time; the others wait in order."""
 
     def __init__(self, bound: Bound, limit: int) -> None:
         self.bound = bound
         self.limit = limit
         self.running = 0
-        self.waiting: deque[tuple[Delivery, Message]] = deque()
+        self.waiting: deque[tuple[ProcessorRunner, Delivery, Message]] = deque()
 
 
 class ProcessorRunner(Runner):
@@ -43,8 +44,11 @@ class ProcessorRunner(Runner):
         super().__init__(processor.name, shard, workplace)
         self._gates: dict[str, Gate] = {}
         for cls, handler in processor.handlers.items():
-            bound = Bound(handler, workplace)
-            self._gates[cls.type_name] = Gate(bound, handler.concurrency or workplace.settings.concurrency)
+            gate = workplace.gates.get(handler)
+            if gate is None:
+                limit = handler.concurrency or workplace.settings.concurrency
+                gate = workplace.gates[handler] = Gate(Bound(handler, workplace), limit)
+            self._gates[cls.type_name] = gate
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Decode deliveries and start their handlers, or let them wait for their turn."""
@@ -56,18 +60,18 @@ class ProcessorRunner(Runner):
             except Exception as error:  # whatever is wrong with a message, the next one goes on
                 self.fail(delivery, error)
                 continue
-            if envelope.expires and envelope.expires < self.workplace.clock.now():
+            if envelope.expires and self._expired(envelope):
                 self.expire(delivery)
             elif gate.running < gate.limit and not self.workplace.stopping:
                 self._start(gate, delivery, message)
             else:
-                gate.waiting.append((delivery, message))
+                gate.waiting.append((self, delivery, message))
 
     def drop_waiting(self) -> list[Delivery]:
-        """Give up what has not been started; return it."""
+        """Give up what has not been started, on any shard; return it."""
         dropped = []
         for gate in self._gates.values():
-            dropped += [delivery for delivery, _ in gate.waiting]
+            dropped += [delivery for _, delivery, _ in gate.waiting]
             gate.waiting.clear()
         return dropped
 
@@ -88,9 +92,21 @@ class ProcessorRunner(Runner):
             outcome = await self._invoke(gate.bound, envelope, message)
         finally:
             gate.running -= 1
-            if gate.waiting and not self.workplace.stopping:
-                self._start(gate, *gate.waiting.popleft())
+            self._start_next(gate)
         self._settle_decision(gate.bound, delivery, decide(outcome, envelope.attempt, gate.bound.retry))
+
+    def _start_next(self, gate: Gate) -> None:
+        """Start what has waited longest, unless nobody waits for it any more."""
+        while gate.waiting and not self.workplace.stopping:
+            runner, delivery, message = gate.waiting.popleft()
+            if delivery.envelope and self._expired(delivery.envelope):
+                runner.expire(delivery)
+            else:
+                runner._start(gate, delivery, message)
+                return
+
+    def _expired(self, envelope: Envelope) -> bool:
+        return 0 < envelope.expires < self.workplace.clock.now()
 
     async def _invoke(self, bound: Bound, envelope: Envelope, message: Message) -> Outcome:
         context = Context(envelope, bound.name, bound.inbox) if bound.wants_context else None
@@ -118,8 +134,8 @@ class ProcessorRunner(Runner):
                 else:
                     self.end(delivery, outcomes.DONE, effects)
             case Retry(after, error):
-                note = f"{type(error).__name__}: {error}"[:500]
-                self.put_off(delivery, [self._later(delivery, envelope, after)], outcomes.RETRIED, note)
+                later = self._later(delivery, envelope, after)
+                self.put_off(delivery, [later], outcomes.RETRIED, error_note(error))
             case Repair(error):
                 self.fail(delivery, error, bound.name)
 

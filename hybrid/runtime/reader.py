@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from hybrid.errors import ServerError, ServerUnavailable
 from hybrid.runtime.delivery import MOST, Delivery, Lane
@@ -82,9 +83,13 @@ class Reader:
         rooms = {stream: lane.room for stream, lane in self.lanes.items() if lane.open}
         for stream, lane in self.lanes.items():
             lane.left_out = stream not in rooms
+        if self._stopped:
+            return []
         if not rooms or self._workplace.stopping:
             self._room.clear()
-            await asyncio.wait([asyncio.ensure_future(self._room.wait())], timeout=0.5)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await self._room.wait()
             return []
         least = min(rooms.values())
         if self._busy and least < MOST:

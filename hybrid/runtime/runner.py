@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.failures import Culprit, failed_output
+from hybrid.broker.failures import Culprit, error_note, failed_output
 from hybrid.broker.log import LogEntry
 from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
@@ -97,7 +97,7 @@ class Runner:
         flat = [item for pair in delivery.fields.items() for item in pair]
         culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
         effects = [failed_output(self.keys, culprit, flat, error, envelope.attempt), *extra]
-        note = f"{type(error).__name__}: {error}"[:500]
+        note = error_note(error)
         if envelope.flow and envelope.step:
             effects.append(
                 stuck(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), note.encode())

@@ -14,6 +14,7 @@ from typing import Any
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import ApplicationError, ServerError, StoreMismatch
 from hybrid.keys import QUEUE_GROUP
+from hybrid.messages import Event
 from hybrid.resources import Resource, open_resources
 from hybrid.runtime.advancing import MediatorRunner
 from hybrid.runtime.delivery import Lane, Taker
@@ -28,6 +29,7 @@ from hybrid.runtime.runner import Runner
 from hybrid.runtime.schedule import Schedule
 from hybrid.runtime.workplace import Workplace, consumer_name
 from hybrid.settings import Settings
+from hybrid.streams.connection import cancelled
 from hybrid.topology import Topology
 
 BASE = 64
@@ -91,9 +93,7 @@ class Worker:
         for reader in self._readers:
             await reader.stop()
         await self._end(self._reading)
-        for task in self._tasks:
-            task.cancel()
-        await self._end(self._tasks)
+        await cancelled(self._tasks)
         dropped = [delivery for runner in self._runners() for delivery in runner.drop_waiting()]
         dropped += [delivery for reader in self._readers for delivery in reader.unstarted]
         dropped += self._orphans.waiting
@@ -116,7 +116,8 @@ class Worker:
         self._lease = Lease(self._store.shards, self._workplace, self._on_lost_lease)
         await self._lease.start()
         await self._enrol()
-        topics = [f"topic:{cls.type_name}" for cls in self._workplace.topology.catalog]
+        catalog = self._workplace.topology.catalog
+        topics = [f"topic:{cls.type_name}" for cls in catalog if issubclass(cls, Event)]
         for shard in self._store.shards:
             self._background(Schedule(shard, self.names, self._workplace).run())
             self._background(Housekeeping(shard, topics, self._workplace).run())

@@ -29,6 +29,8 @@ class Workplace:
     settings: Settings
     pool: ThreadPoolExecutor
     resources: dict[Any, Any] = field(default_factory=dict)
+    gates: dict[Any, Any] = field(default_factory=dict)
+    """By handler: what keeps it to its limit, on all shards."""
     clock: Clock = field(default_factory=Clock)
     consumer: str = field(default_factory=consumer_name)
     stopping: bool = False

@@ -7,8 +7,10 @@ connections of their own.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,6 +92,19 @@ def plain_errors(url: str) -> Iterator[None]:
         if isinstance(error, _WAIT) or str(error).startswith(_WAIT_WORDS):
             raise ServerUnavailable(f"Redis at {url_shown(url)} takes nothing now: {error}") from error
         raise ServerError(f"Redis at {url_shown(url)} answered: {error}") from error
+
+
+async def cancelled(tasks: Iterable[asyncio.Task[Any]], seconds: float = 10.0) -> None:
+    """Cancel tasks until they have ended, for at most so many seconds.
+
+    Once is not enough: redis-py sends inside `asyncio.wait_for`, which on Python 3.11 drops a cancellation that
+    comes when the sending is just done (cpython issue 86296).
+    """
+    left, deadline = set(tasks), time.monotonic() + seconds
+    while left and time.monotonic() < deadline:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)
 
 
 def url_shown(url: str) -> str:

@@ -63,8 +63,11 @@ class GroupReader:
     async def unblock(self) -> None:
         """End a read that waits, with what it has: nothing.
 
-        The read may be on its way to the server and not blocked there yet; so ask until it is, or is over.
+        The read may be on its way to the server and not blocked there yet; so ask until it is, or is over. In a
+        cluster nothing is done: the read ends by itself, after block_ms.
         """
+        if self._connections.cluster:
+            return
         with plain_errors(self._connections.url):
             # the condition is the server's
             while self._blocked and not (  # noqa: ASYNC110

@@ -38,6 +38,11 @@ class Writes:
         with plain_errors(self._url):
             await self._client.hset(consumers, consumer, facts)
 
+    async def strike_off(self, consumers: str, consumer: str) -> None:
+        """Delete what a consumer said that it serves."""
+        with plain_errors(self._url):
+            await self._client.hdel(consumers, consumer)
+
     async def leave(self, consumers: str, lease: str, consumer: str) -> None:
         """Strike a consumer off and end its lease."""
         with plain_errors(self._url):

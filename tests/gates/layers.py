@@ -5,7 +5,7 @@
 HYBRID = (
     ("app", "client", "discovery", "inspect", "outcomes", "testing"),
     ("runtime",),
-    ("mediator", "processor", "topology", "context", "inbox", "policy", "resources"),
+    ("mediator", "processor", "topology", "context", "inbox", "policy", "resources", "transactions"),
     ("broker",),
     ("streams", "server"),
     ("catalog", "clock", "codec", "envelope", "ids", "keys", "settings", "times"),

@@ -38,12 +38,15 @@ class User:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
 
     def server_pid(self):
-        return int(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return int(line)
 
     def ask(self, *words):
         self.process.stdin.write(" ".join(words) + "\n")
@@ -54,12 +57,14 @@ class User:
         self.process.stdin.close()
         assert self.process.wait(20) == 0
         self.process.stdout.close()
+        self.process.stderr.close()
 
     def kill9(self):
         self.process.kill()
         self.process.wait(20)
         self.process.stdin.close()
         self.process.stdout.close()
+        self.process.stderr.close()
 
 
 def until(condition, seconds=20.0):

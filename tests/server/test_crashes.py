@@ -12,8 +12,8 @@ from hybrid.server import process as process_module
 from hybrid.server.home import socket_for
 from hybrid.server.locks import is_free
 from hybrid.server.process import Patience, ServerProcess, wheel_binary
-from hybrid.server.wire import ask
-from tests.server.programs import alive, is_gone, kill9, parent, rewrites, said_again, say, until
+from hybrid.server.wire import answers, ask
+from tests.server.programs import alive, is_gone, kill9, parent, path_of, rewrites, said_again, say, until
 
 
 def test_a_killed_user_takes_the_server_with_it(home, user):
@@ -131,6 +131,44 @@ def test_one_that_is_killed_again_and_again_is_given_up(home, tmp_path):
     with pytest.raises(ServerError, match="exit status -9"):
         open_embedded(home.directory, binary=hopeless)
     assert (home.directory / "starts").read_text().split() == ["once"] * 3
+
+
+@pytest.fixture
+def brittle(tmp_path):
+    """A server that only starts while there is no file `broken` in its directory, and loads slowly."""
+    binary = tmp_path / "brittle"
+    slow = "--key-load-delay 200"
+    binary.write_text(f'#!/bin/sh\n[ -e broken ] && exit 3\nexec {wheel_binary()} "$@" {slow}\n')
+    binary.chmod(0o755)
+    return binary
+
+
+def test_a_server_that_can_not_be_restarted_is_tried_until_it_can(home, brittle):
+    with open_embedded(home.directory, binary=brittle) as lease:
+        (home.directory / "broken").touch()
+        kill9(lease.server.pid)
+        until(lambda: home.log.read_text().count("exit status 3") >= 2)
+        assert not answers(path_of(lease))
+        (home.directory / "broken").unlink()
+        assert said_again(lease, "PING") == "+PONG"
+
+
+def test_a_server_that_can_not_be_restarted_is_given_up_by_the_last_one(home, brittle):
+    with open_embedded(home.directory, binary=brittle) as lease:
+        (home.directory / "broken").touch()
+        kill9(lease.server.pid)
+        until(lambda: "exit status 3" in home.log.read_text())
+    assert is_free(home.guardian)
+    assert home.unclean.exists()
+
+
+def test_loading_takes_as_long_as_it_takes(home, brittle):
+    with open_embedded(home.directory) as lease:
+        say(lease, "EVAL", "\"for i = 1, 10000 do redis.call('set', 'key' .. i, i) end\"", "0")
+    began = time.monotonic()  # it answers at each 1,024th command that it loads, some 300 ms here
+    with open_embedded(home.directory, binary=brittle, timeout=1.0) as lease:
+        assert time.monotonic() - began > 2.5
+        assert say(lease, "DBSIZE") == ":10000"
 
 
 def test_a_rewrite_that_was_killed_leaves_no_file(home):

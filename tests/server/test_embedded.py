@@ -151,12 +151,20 @@ def test_other_ways_to_the_directory_lead_to_the_same_server(lease, home, tmp_pa
 
 
 def test_a_directory_deleted_in_use_and_made_anew_is_another_one(lease, home):
-    aside = home.directory.with_name("aside")
-    home.directory.rename(aside)
+    subprocess.run(["rm", "-rf", home.directory], check=True)
     with open_embedded(home.directory) as other:
         assert other.url != lease.url
         assert say(lease, "PING") == say(other, "PING") == "+PONG"
-    subprocess.run(["rm", "-rf", aside, home.directory], check=True)
+        lease.close()
+        until(lambda: not alive(lease.server.pid))
+        with open_embedded(home.directory) as third:  # the old guardian took nothing from the new one
+            assert third.server == other.server
+        assert home.unclean.exists()
+
+
+def test_a_directory_deleted_in_use_is_no_problem_for_the_last_one(lease, home):
+    subprocess.run(["rm", "-rf", home.directory], check=True)
+    assert say(lease, "PING") == "+PONG"
     lease.close()
     until(lambda: not alive(lease.server.pid))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import ServerError
+from hybrid.server import __main__ as guardian_program
 from hybrid.server import embedded as embedded_module
 from hybrid.server import open_embedded
 from hybrid.server import process as process_module
@@ -85,6 +86,15 @@ def test_a_server_that_does_not_answer(home, tmp_path):
     until(lambda: is_free(home.guardian) and is_free(home.server))
 
 
+def test_data_that_another_server_has(home, leave):
+    """As one that lost its guardian, and does not end."""
+    other = FileLock(home.server)
+    leave.callback(other.close)
+    assert other.try_exclusive()
+    with pytest.raises(ServerError, match=r"another server still has the data in .*fuser"):
+        open_embedded(home.directory, timeout=0.2)
+
+
 def test_a_guardian_that_is_not_heard_of(home, leave):
     """As one in another container, on the same files, whose socket can't be reached from here."""
     foreign = FileLock(home.guardian)
@@ -108,6 +118,30 @@ def test_a_guardian_that_ends_without_a_word(home, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(ServerError, match="its guardian ended again and again"):
         open_embedded(home.directory)
+
+
+def test_the_program_of_the_guardian_loads_little_of_hybrid(monkeypatch):
+    for name in ("hybrid", "hybrid.server"):
+        monkeypatch.setitem(sys.modules, name, sys.modules[name])  # and puts the real ones back
+    monkeypatch.setattr(guardian_program, "import_module", importer := Importer())
+    assert guardian_program.run(["word"]) == 7
+    assert importer.asked == ["hybrid.server.guardian", ["word"]]
+
+
+class Importer:
+    """In the place of import_module: says what was imported, and called."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, name):
+        assert not hasattr(sys.modules["hybrid"], "__file__")
+        self.asked.append(name)
+        return self
+
+    def main(self, words):
+        self.asked.append(words)
+        return 7
 
 
 def test_a_machine_that_can_not_run_python_again(home, monkeypatch):

@@ -1,6 +1,7 @@
 """The plain servers of tests/servers.py, which other tests stand on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,44 +21,44 @@ BINARIES = [
 
 
 @pytest.fixture(params=BINARIES)
-def server(request, tmp_path):
-    with spawn(request.param, tmp_path / "data", extra_args=("--appendonly", "yes")) as server:
-        yield server
+def plain(request, tmp_path):
+    with spawn(request.param, tmp_path / "data", extra_args=("--appendonly", "yes")) as plain:
+        yield plain
 
 
 @pytest.mark.parametrize("again", ["kill9", "restart"])
-def test_data_and_address_stay(server, again):
-    url, pid = server.url, server.pid
-    assert ask(server.socket, "SET", "kept", "yes") == "+OK"
-    getattr(server, again)()
+def test_data_and_address_stay(plain, again):
+    url, pid = plain.url, plain.pid
+    assert ask(plain.socket, "SET", "kept", "yes") == "+OK"
+    getattr(plain, again)()
     if again == "kill9":
-        assert not server.is_running()
-        server.restart()
-    assert ask(server.socket, "GET", "kept") == "yes"
-    assert (server.url, server.pid != pid) == (url, True)
+        assert not plain.is_running()
+        plain.restart()
+    assert ask(plain.socket, "GET", "kept") == "yes"
+    assert (plain.url, plain.pid != pid) == (url, True)
 
 
-def test_a_frozen_one_does_not_answer(server):
-    server.freeze()
+def test_a_frozen_one_does_not_answer(plain):
+    plain.freeze()
     with pytest.raises(TimeoutError):
-        ask(server.socket, "PING", timeout=0.1)
-    server.thaw()
-    assert ask(server.socket, "PING") == "+PONG"
-    server.freeze()  # and can be stopped so
+        ask(plain.socket, "PING", timeout=0.1)
+    plain.thaw()
+    assert ask(plain.socket, "PING") == "+PONG"
+    plain.freeze()  # and can be stopped so
 
 
-def test_stopped_for_good(server):
-    pid = server.pid
-    server.stop()
-    server.stop()
+def test_stopped_for_good(plain):
+    pid = plain.pid
+    plain.stop()
+    plain.stop()
     assert not alive(pid)
-    assert not server.socket.parent.exists()
+    assert not plain.socket.parent.exists()
 
 
 def test_a_port_when_asked_for(tmp_path):
-    with spawn(VALKEY, tmp_path, tcp=True) as server:
-        assert server.url.startswith("redis://127.0.0.1:")
-        assert f"tcp_port:{server.url.rpartition(':')[2]}\r\n" in ask(server.socket, "INFO", "server")
+    with spawn(VALKEY, tmp_path, tcp=True) as plain:
+        assert plain.url.startswith("redis://127.0.0.1:")
+        assert f"tcp_port:{plain.url.rpartition(':')[2]}\r\n" in ask(plain.socket, "INFO", "server")
 
 
 def test_one_that_does_not_start_says_why(tmp_path):
@@ -68,12 +69,14 @@ def test_one_that_does_not_start_says_why(tmp_path):
 def test_it_ends_with_a_session_that_is_killed(tmp_path):
     program = (
         "from pathlib import Path; from tests.servers import VALKEY, spawn\n"
-        f"print(spawn(VALKEY, Path({str(tmp_path)!r})).pid, flush=True); input()"
+        f"server = spawn(VALKEY, Path({str(tmp_path)!r}))\n"
+        "print(server.pid, server.socket.parent, flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as session:
-        pid = int(session.stdout.readline())
+        pid, runtime = session.stdout.readline().decode().split()
         assert alive(pid)
         os.kill(session.pid, signal.SIGKILL)
     until(lambda: not alive(pid))
+    shutil.rmtree(runtime)

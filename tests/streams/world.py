@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -119,8 +120,13 @@ class World:
         """Without a lease, but with a job that goes on."""
         self.sent: dict[str, Plan] = {}
         self.forgotten: set[str] = set()
+        self.doubled: set[str] = set()
+        self.broadcasts: list[str] = []
+        self.tail = "0"
         self.replayed: set[str] = set()
         """Groups of the topic that were lost: what they settled since their mark comes again."""
+        self.watch: Callable[[], None] = lambda: None
+        """Called after each whole job."""
         self.spill = False
         """Whether the mediators leave out what the plan says about failures: for the end."""
         self.run(self.prepare())
@@ -166,6 +172,21 @@ class World:
         while actor.job is not None:
             self.step(actor)
 
+    def do(self, actor: Actor, job: Job) -> None:
+        """Do a whole job."""
+        self.begin(actor, job)
+        self.finish(actor)
+        self.watch()
+
+    def errand(self, job: Job) -> None:
+        """Have the clerk begin something, after what it is at."""
+        try:
+            self.finish(self.actors[4])
+        except BaseException:
+            job.close()
+            raise
+        self.begin(self.actors[4], job)
+
     def crash(self, actor: Actor) -> None:
         """The process dies here and now, and another starts in its place; its lease is over."""
         if actor.job is not None:
@@ -179,6 +200,55 @@ class World:
         self.actors[self.actors.index(actor)] = self.new(actor.kind)
         if actor.job is not None:
             self.late.append(actor)
+
+    def lose_group(self, group: str) -> None:
+        """Somebody destroys a group of the topic; the next to look finds it missing."""
+        self.run(self.client.xgroup_destroy(self.topic, group))
+        assert self.run(self.register(group)) == 2
+        self.replayed.add(group)
+
+    def job_for(self, actor: Actor, what: int, most: int) -> Job:
+        """Return one of the things that such an actor does of itself."""
+        if actor.kind == "clerk":
+            return self.keep_time()
+        return self.take_over(actor, most) if what % 4 == 0 else self.work(actor, what, most)
+
+    def drain(self) -> None:
+        """Let everybody who is late die, and the others finish whatever there is."""
+        self.spill = True
+        self.close()
+        for actor in [*self.actors]:
+            self.freeze(actor)
+        for _ in range(40):
+            before = self.run(self.measure())
+            for actor in self.actors:
+                self.all_of_it(actor)
+            if before == self.run(self.measure()):
+                return
+        raise AssertionError("there is no end to it")
+
+    async def measure(self) -> list[Any]:
+        """Return numbers that change whenever something happens."""
+        streams = [*self.queues, self.keys.log, *map(self.keys.failed, (*COMMANDS, *GROUPS))]
+        return [await self.client.hgetall(self.keys.counters), *await self.queries.lengths(streams)]
+
+    def close(self) -> None:
+        """End all jobs where they are."""
+        for actor in [*self.actors, *self.late]:
+            if actor.job is not None:
+                actor.job.close()
+                actor.job = actor.call = None
+        self.late.clear()
+
+    def all_of_it(self, actor: Actor) -> None:
+        if actor.kind == "clerk":
+            self.do(actor, self.keep_time())
+            for name in (*COMMANDS, *GROUPS):
+                self.do(actor, self.decide_failed(name, True))
+            return
+        self.do(actor, self.take_over(actor, 100))
+        for where in range(len(self.choices(actor))):
+            self.do(actor, self.work(actor, where, 100))
 
     # -- clients and operators -------------------------------------------------------------------------------
 
@@ -195,12 +265,12 @@ class World:
 
     async def send_past_window(self, id: str) -> None:
         """The same id comes again when the store has forgotten that it was sent."""
-        await Call(
-            lambda: self.scripts.settle(
-                self.keys.counters,
-                [Transition(effects=[add(self.keys.own(MEDIATOR), "entered:own:m", self.start_of(id))])],
-            )
-        )
+        if id not in self.sent or id in self.forgotten:
+            return
+        self.doubled.add(id)
+        again = Transition(effects=[add(self.keys.own(MEDIATOR), "entered:own:m", self.start_of(id))])
+        with suppress(Lost):
+            await Call(lambda: self.scripts.settle(self.keys.counters, [again]))
 
     async def restart(self, id: str) -> None:
         """An operator starts a flow again, as a new run."""
@@ -244,18 +314,31 @@ class World:
         """Housekeeping: the record of the flow that ended longest ago goes."""
         ended = await self.read(self.queries.range, self.keys.outcomes)
         flows = [(entry, fields[b"id"].decode()) for entry, fields in ended[:1]]
-        self.forgotten |= {flow for _, flow in flows}
-        await self.retried(
-            lambda: self.scripts.forget(
-                self.keys.outcomes, [(e, self.keys.flow(f), self.keys.history(f)) for e, f in flows]
-            )
-        )
+
+        async def forgotten() -> None:
+            past = [(e, f) for e, f in flows if f not in self.doubled]  # a second start would start it anew
+            self.forgotten |= {flow for _, flow in past}
+            keys = [(e, self.keys.flow(f), self.keys.history(f)) for e, f in past]
+            await self.scripts.forget(self.keys.outcomes, keys)
+
+        await self.retried(forgotten)
 
     async def retain(self, most: int) -> None:
         """Housekeeping: the topic is trimmed."""
         keys = [self.topic, self.keys.groups, self.keys.counters]
         limits = (most, 1 << 30, FOREVER, 1 << 30)
-        await self.retried(lambda: self.scripts.retain(keys, "topic:done", limits, [*GROUPS]))
+
+        async def seen_and_trimmed() -> None:
+            await self.note_broadcasts()
+            await self.scripts.retain(keys, "topic:done", limits, [*GROUPS])
+
+        await self.retried(seen_and_trimmed)
+
+    async def note_broadcasts(self) -> None:
+        """Write down what was broadcast, before it may be trimmed."""
+        for entry, fields in await self.queries.range(self.topic, f"({self.tail}"):
+            self.broadcasts.append(fields[b"id"].decode())
+            self.tail = entry.decode()
 
     async def keep_time(self) -> None:
         """Timers and retries that are due."""
@@ -288,7 +371,7 @@ class World:
             entries = await Call(lambda: self.read_group(actor.name, group, streams, ">", most))
         except Lost:
             entries = await self.read(self.read_group, actor.name, group, streams, "0", 100)
-        await self.do(actor, group, entries)
+        await self.attend(actor, group, entries)
 
     async def take_over(self, actor: Actor, most: int) -> None:
         """Look for dead consumers, and do what they left."""
@@ -299,16 +382,18 @@ class World:
                         await self.take_from(actor, group, stream, name, most)
 
     async def take_from(self, actor: Actor, group: str, stream: str, dead: str, most: int) -> None:
-        lease = self.keys.lease(dead)
-        lives = dead in {other.name for other in self.actors}
+        async def claimed() -> Entries | None:
+            lives = any(dead == other.name for other in self.actors)
+            lease = self.keys.lease(dead)
+            entries = await self.scripts.takeover(stream, lease, group, dead, actor.name, most)
+            assert entries is None or not lives, f"{dead} lives, but {actor.name} took from it"
+            return entries
+
         try:
-            entries = await Call(lambda: self.scripts.takeover(stream, lease, group, dead, actor.name, most))
+            read = [(stream, await Call(claimed) or [])]
         except Lost:
             read = await self.read(self.read_group, actor.name, group, [stream], "0", 100)
-            await self.do(actor, group, read)
-            return
-        assert entries is None or not lives, f"{dead} lives, but {actor.name} took from it"
-        await self.do(actor, group, [(stream, entries or [])])
+        await self.attend(actor, group, read)
 
     def choices(self, actor: Actor) -> list[tuple[str, list[str]]]:
         if actor.kind == "mediator":
@@ -322,7 +407,7 @@ class World:
         reply = await self.client.execute_command("XREADGROUP", *words)
         return [(stream.decode(), entries) for stream, entries in reply or ()]
 
-    async def do(self, actor: Actor, group: str, read: list[tuple[str, Entries]]) -> None:
+    async def attend(self, actor: Actor, group: str, read: list[tuple[str, Entries]]) -> None:
         units = []
         for stream, entries in read:
             processor = group if stream == self.topic else self.queues[stream]
@@ -363,8 +448,8 @@ class World:
         if outcome == "fail" and not self.spill:
             effects = [add(self.keys.failed(name), "", to_fields(envelope, unit.data))]
             if envelope.flow:
-                reason = (f"stuck:{envelope.step}", b"fails")
-                effects.append(stuck(self.keys.flow(envelope.flow), envelope.run, *reason))
+                flow = self.keys.flow(envelope.flow)
+                effects.append(stuck(flow, envelope.run, str(envelope.step), b"fails"))
             return Transition(claims=[unit.ack(self.keys, "")], effects=effects)
         effects = [self.logged(name, envelope.id, "done")]
         if envelope.flow:

@@ -1,0 +1,309 @@
+"""settle.lua, item by item."""
+
+import pytest
+
+from hybrid.codec import pack
+from hybrid.errors import ServerError
+from hybrid.streams.transitions import (
+    Transition,
+    Wake,
+    ack,
+    add,
+    await_steps,
+    cancel,
+    count,
+    fire,
+    fresh,
+    hdel,
+    hset,
+    log,
+    packed,
+    result,
+    rpush,
+    schedule,
+    stuck,
+    take,
+    version,
+    zadd,
+    zrem,
+)
+
+
+@pytest.fixture
+def flow(bench):
+    """A flow's record in run 1."""
+    key = bench.keys.flow("f")
+    bench.raw.hset(key, mapping={"version": 1, "run": 1})
+    return key
+
+
+@pytest.fixture
+def wake(bench):
+    return Wake(bench.queue, "entered:own:q", ["id", "f/wake", "flow", "f"])
+
+
+def record(bench, flow):
+    return {name.decode(): value.decode() for name, value in bench.raw.hgetall(flow).items()}
+
+
+class TestTransitions:
+    async def test_an_empty_batch(self, bench):
+        assert await bench.settle() == []
+
+    async def test_checks_first_then_nothing_is_written(self, bench, flow):
+        entries = bench.fill(bench.queue, 1)
+        bench.read(bench.queue, "hybrid", "c")
+        checks = [version(flow, 1), version(flow, 2)]
+        out = [add(bench.topic, "entered:topic:t", ["id", "x"])]
+        claims = [ack(bench.queue, "hybrid", entries[0], True, "settled:q")]
+        assert await bench.settle(Transition(checks, claims, out)) == [-1]
+        assert bench.raw.xlen(bench.queue) == 1
+        assert not bench.raw.exists(bench.topic, bench.keys.counters)
+        assert await bench.settle(Transition(checks[:1], claims, out)) == [1]
+
+    async def test_one_claim_of_several_is_enough(self, bench):
+        first, second = bench.fill(bench.queue, 2)
+        bench.read(bench.queue, "hybrid", "c")
+        one = ack(bench.queue, "hybrid", first, True, "settled:q")
+        both = [one, ack(bench.queue, "hybrid", second, True, "settled:q")]
+        out = [add(bench.topic, "", ["id", "x"])]
+        assert await bench.settle(Transition((), [one], out), Transition((), both, out)) == [1, 1]
+        assert await bench.settle(Transition((), both, out)) == [0]
+        assert bench.raw.xlen(bench.topic) == 2
+        assert bench.counter("settled:q") == 2
+
+    async def test_a_batch_sees_what_it_did_itself(self, bench, flow):
+        advance = Transition([version(flow, 1)], (), [hset(flow, ["version", "2"])])
+        assert await bench.settle(advance, advance) == [1, -1]
+
+    async def test_what_came_before_an_error_is_counted(self, bench):
+        bench.raw.set(bench.topic, "a foreign key")
+        good = Transition(effects=[add(bench.queue, "entered:own:q", ["id", "x"])])
+        with pytest.raises(ServerError, match=r"wrong kind|WRONGTYPE"):
+            await bench.settle(good, Transition(effects=[add(bench.topic, "no", ["id", "x"])]), good)
+        assert bench.raw.xlen(bench.queue) == bench.counter("entered:own:q") == 1
+        assert bench.counter("no") == 0
+        bench.raw.delete(bench.topic)
+
+    def test_keys_are_named_once(self):
+        item = fresh("new", "old", "id", 1, 1)
+        keys, _ = packed("counters", [Transition((), [item, item], [add("s", "", []), count("counters", "n")])])
+        assert keys == ["counters", "new", "old", "s"]
+
+
+class TestChecks:
+    async def test_version(self, bench, flow):
+        nowhere = bench.keys.flow("other")
+        wanted = [(flow, 1), (flow, 2), (flow, 0), (nowhere, 0), (nowhere, 1)]
+        codes = await bench.settle(*(Transition([version(*each)]) for each in wanted))
+        assert codes == [1, -1, -1, 1, -1]
+
+
+class TestClaims:
+    async def test_ack_takes_a_queue_entry_away(self, bench):
+        entries = bench.fill(bench.queue, 2)
+        bench.read(bench.queue, "hybrid", "c")
+        claim = ack(bench.queue, "hybrid", entries[0], True, "settled:q")
+        assert await bench.settle(Transition((), [claim])) == [1]
+        assert [entry for entry, _ in bench.raw.xrange(bench.queue)] == entries[1:]
+        assert bench.raw.xpending(bench.queue, "hybrid")["pending"] == 1
+
+    async def test_ack_leaves_a_broadcast_for_the_others(self, bench):
+        for group in ("a", "b"):
+            await bench.register(group)
+        (entry,) = bench.fill(bench.topic, 1)
+        bench.read(bench.topic, "a", "c")
+        bench.read(bench.topic, "b", "c")
+        assert await bench.settle(Transition((), [ack(bench.topic, "a", entry, False, "settled:a")])) == [1]
+        assert bench.raw.xlen(bench.topic) == 1
+        assert bench.raw.xpending(bench.topic, "b")["pending"] == 1
+
+    async def test_the_former_owner_may_settle_but_only_one_does(self, bench):
+        (entry,) = bench.fill(bench.queue, 1)
+        bench.read(bench.queue, "hybrid", "old")
+        bench.raw.xclaim(bench.queue, "hybrid", "new", 0, [entry])
+        settle = Transition((), [ack(bench.queue, "hybrid", entry, True)], [add(bench.topic, "", ["id", "x"])])
+        assert await bench.settle(settle) == [1]
+        assert await bench.settle(settle) == [0]
+        assert bench.raw.xlen(bench.topic) == 1
+
+    async def test_ack_of_what_nobody_was_given(self, bench):
+        (entry,) = bench.fill(bench.queue, 1)
+        assert await bench.settle(Transition((), [ack(bench.queue, "hybrid", entry, True)])) == [0]
+        assert await bench.settle(Transition((), [ack(bench.queue, "no-group", entry, True)])) == [0]
+        assert bench.raw.xlen(bench.queue) == 1
+
+    async def test_fire(self, bench):
+        bench.raw.zadd(bench.keys.timers, {"x": 1})
+        claim = Transition((), [fire(bench.keys.timers, b"x")])
+        assert await bench.settle(claim, claim) == [1, 0]
+
+    async def test_take(self, bench):
+        failed = bench.keys.failed("q")
+        (entry,) = bench.fill(failed, 1)
+        claim = Transition((), [take(failed, entry)])
+        assert await bench.settle(claim, claim) == [1, 0]
+
+
+class TestFresh:
+    WINDOW = 60_000
+
+    @pytest.fixture
+    def sent(self, bench):
+        async def send(*ids, limit=100):
+            keys = bench.keys
+            item = [fresh(keys.seen_new, keys.seen_old, id, self.WINDOW, limit) for id in ids]
+            return await bench.settle(*(Transition((), [each]) for each in item))
+
+        return send
+
+    async def test_an_id_is_new_once(self, sent):
+        assert await sent("a", "b", "a") == [1, 1, 0]
+        assert await sent("b", "c") == [0, 1]
+
+    async def test_the_sets_rotate_by_age_and_an_id_is_known_for_the_window(self, bench, sent):
+        new, old = bench.keys.seen_new, bench.keys.seen_old
+        await sent("a")
+        bench.raw.pexpire(new, self.WINDOW)  # a whole window has passed
+        assert await sent("b") == [1]
+        assert await sent("a", "b") == [0, 0]
+        assert b"a" in bench.raw.smembers(old)
+        assert self.WINDOW - 1000 < bench.raw.pttl(old) <= self.WINDOW
+        assert await sent("c") == [1]
+        assert self.WINDOW < bench.raw.pttl(new) <= 2 * self.WINDOW
+        bench.raw.pexpire(new, self.WINDOW)
+        assert await sent("d") == [1]  # now a is forgotten
+        assert b"a" not in bench.raw.smembers(old)
+        assert await sent("a", "c", "d") == [1, 0, 0]
+
+    async def test_memory_is_bounded(self, bench, sent):
+        for n in range(50):
+            await sent(f"i{n}", limit=10)
+            sizes = [bench.raw.scard(key) for key in (bench.keys.seen_new, bench.keys.seen_old)]
+            assert max(sizes) <= 11
+        assert await sent("i49", limit=10) == [0]
+
+    async def test_both_sets_expire_whatever_happens_in_a_batch(self, bench, sent):
+        await sent("a")
+        bench.raw.pexpire(bench.keys.seen_new, self.WINDOW)
+        assert await sent("b", "c", "d") == [1, 1, 1]
+        assert await sent("b", "c", "d", "a") == [0, 0, 0, 0]
+        for key in (bench.keys.seen_new, bench.keys.seen_old):
+            assert bench.raw.pttl(key) != -1, f"{key} stays for ever"
+
+
+class TestEffects:
+    async def test_add_counts(self, bench):
+        await bench.settle(Transition(effects=[add(bench.topic, "entered:topic:t", ["id", "x", "data", b"\xff\0"])] * 2))
+        assert [fields for _, fields in bench.raw.xrange(bench.topic)] == [{b"id": b"x", b"data": b"\xff\0"}] * 2
+        assert bench.counter("entered:topic:t") == 2
+
+    async def test_add_without_a_counter(self, bench):
+        await bench.settle(Transition(effects=[add(bench.topic, "", ["id", "x"])]))
+        assert not bench.raw.exists(bench.keys.counters)
+
+    async def test_log_is_capped(self, bench):
+        for _ in range(10):
+            await bench.settle(*[Transition(effects=[log(bench.keys.log, 100, b"e")] * 50)])
+        assert 100 <= bench.raw.xlen(bench.keys.log) <= 300
+
+    async def test_schedule_goes_by_the_servers_clock_and_cancel(self, bench):
+        zset = bench.keys.later("q")
+        await bench.settle(Transition(effects=[schedule(zset, 5000, b"\xffm"), schedule(zset, 0, b"n")]))
+        seconds, micros = bench.raw.time()
+        due = bench.raw.zscore(zset, b"\xffm") - (seconds * 1000 + micros // 1000)
+        assert 4000 < due <= 5000
+        await bench.settle(Transition(effects=[cancel(zset, b"n"), cancel(zset, b"nothing")]))
+        assert bench.raw.zrange(zset, 0, -1) == [b"\xffm"]
+
+    async def test_small_ones(self, bench, flow):
+        keys = bench.keys
+        effects = [
+            hset(flow, ["a", "1", "b", b"\x00"]),
+            hdel(flow, "run", "nothing"),
+            rpush(keys.history("f"), b"\xff"),
+            zadd(keys.flows, 1_700_000_000_000, "f"),
+            count(keys.counters, "n", 3),
+            count(keys.counters, "n"),
+        ]
+        await bench.settle(Transition(effects=effects))
+        assert record(bench, flow) == {"version": "1", "a": "1", "b": "\x00"}
+        assert bench.raw.lrange(keys.history("f"), 0, -1) == [b"\xff"]
+        assert bench.raw.zscore(keys.flows, "f") == 1_700_000_000_000
+        assert bench.counter("n") == 4
+        await bench.settle(Transition(effects=[zrem(keys.flows, "f")]))
+        assert not bench.raw.exists(keys.flows)
+
+    async def test_thousands_of_fields(self, bench, flow):
+        many = [f"result:{n}" for n in range(20_000)]
+        await bench.settle(Transition(effects=[hset(flow, [word for name in many for word in (name, "1")])]))
+        assert bench.raw.hlen(flow) == 20_002
+        await bench.settle(Transition(effects=[hdel(flow, *many), hdel(flow)]))
+        assert bench.raw.hlen(flow) == 2
+
+    async def test_bytes_pass_unharmed(self, bench):
+        data = [bytes(range(256)), b"", b"\0", pack({"n": 2**63, "x": [None, b"\xff", 1.5]}), b"\x80" * 70_000]
+        await bench.settle(*(Transition(effects=[add(bench.topic, "", ["id", "ü€𝄞", "data", d])]) for d in data))
+        assert [fields[b"data"] for _, fields in bench.raw.xrange(bench.topic)] == data
+        assert bench.raw.xrange(bench.topic)[0][1][b"id"].decode() == "ü€𝄞"
+
+
+class TestFlows:
+    def wakes(self, bench):
+        assert bench.raw.xlen(bench.queue) == bench.counter("entered:own:q")
+        return bench.raw.xlen(bench.queue)
+
+    async def results(self, bench, flow, wake, *steps, run=1, value=b"ok"):
+        for step in steps:
+            assert await bench.settle(Transition(effects=[result(flow, run, step, value, wake)])) == [1]
+
+    async def test_the_last_awaited_result_wakes_up_once(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2"], 2, wake)]))
+        await self.results(bench, flow, wake, "2")
+        assert self.wakes(bench) == 0
+        await self.results(bench, flow, wake, "1", "1", "2")
+        assert self.wakes(bench) == 1
+        assert bench.raw.xrange(bench.queue)[0][1] == {b"id": b"f/wake", b"flow": b"f"}
+        assert record(bench, flow) == {"version": "1", "run": "1", "need": "0", "late": "2", "result:1": "ok", "result:2": "ok"}
+
+    async def test_the_first_result_counts(self, bench, flow, wake):
+        await self.results(bench, flow, wake, "1", value=b"timeout")
+        await self.results(bench, flow, wake, "1", value=b"ok")
+        assert record(bench, flow)["result:1"] == "timeout"
+
+    async def test_results_that_nobody_waits_for_are_kept_and_wake_nobody_up(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[await_steps(flow, ["2"], 1, wake)]))
+        await self.results(bench, flow, wake, "1")
+        assert (self.wakes(bench), record(bench, flow)["need"]) == (0, "1")
+
+    async def test_some_of_several_are_enough(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2", "3"], 2, wake)]))
+        await self.results(bench, flow, wake, "3", "1", "2")
+        assert self.wakes(bench) == 1
+
+    async def test_results_that_are_there_count_at_once(self, bench, flow, wake):
+        await self.results(bench, flow, wake, "1")
+        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2"], 2, wake)]))
+        assert (self.wakes(bench), record(bench, flow)["need"]) == (0, "1")
+        assert "wait:1" not in record(bench, flow)
+        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2"], 1, wake)]))
+        assert self.wakes(bench) == 1
+
+    async def test_waiting_for_nothing_wakes_up_at_once(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[await_steps(flow, [], 0, wake)]))
+        assert self.wakes(bench) == 1
+
+    async def test_results_of_another_run_or_of_no_flow_vanish(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[await_steps(flow, ["1"], 1, wake)]))
+        await self.results(bench, flow, wake, "1", run=2)
+        await self.results(bench, bench.keys.flow("gone"), wake, "1")
+        assert self.wakes(bench) == 0
+        assert "result:1" not in record(bench, flow)
+        assert not bench.raw.exists(bench.keys.flow("gone"))
+
+    async def test_stuck_until_the_result(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[stuck(flow, 1, "1", b"why"), stuck(flow, 2, "2", b"former run")]))
+        assert record(bench, flow)["stuck:1"] == "why"
+        assert "stuck:2" not in record(bench, flow)
+        await self.results(bench, flow, wake, "1")
+        assert "stuck:1" not in record(bench, flow)
