@@ -62,9 +62,19 @@ def examine_directory(directory: Path, embedded: bool) -> Finding:
     free = shutil.disk_usage(place).free
     found = f"{directory.absolute()}, {free / (1 << 30):.1f} GiB free"
     if not os.access(place, os.W_OK):
-        return Finding("data directory", WRONG if embedded else NOTE, found, f"make {place} writable, or choose another: --directory")
+        return Finding(
+            "data directory",
+            WRONG if embedded else NOTE,
+            found,
+            f"make {place} writable, or choose another: --directory",
+        )
     if free < FREE:
-        return Finding("data directory", WRONG if embedded else NOTE, found, "make room: a full disk stops the server's writes")
+        return Finding(
+            "data directory",
+            WRONG if embedded else NOTE,
+            found,
+            "make room: a full disk stops the server's writes",
+        )
     return Finding("data directory", GOOD, found)
 
 
@@ -82,7 +92,12 @@ def _version(info: dict[str, Any]) -> Finding:
 def _clock(now: int) -> Finding:
     skew = now - int(time.time() * 1000)
     if abs(skew) > SKEW:
-        return Finding("clock", NOTE, f"{skew / 1000:+.1f} s from ours", "let NTP set the clocks: ages and times shown are off by this")
+        return Finding(
+            "clock",
+            NOTE,
+            f"{skew / 1000:+.1f} s from ours",
+            "let NTP set the clocks: ages and times shown are off by this",
+        )
     return Finding("clock", GOOD, "agrees with ours")
 
 
@@ -90,7 +105,12 @@ async def _abilities(shard: Shard) -> Finding:
     try:
         await shard.scripts.ledger([shard.keys.counters, shard.keys.groups], QUEUE_GROUP, [])
     except ServerError as error:
-        return Finding("scripts", WRONG, str(error), "Lua scripts with cmsgpack, and the commands they call, must be allowed (ACL)")
+        return Finding(
+            "scripts",
+            WRONG,
+            str(error),
+            "Lua scripts with cmsgpack, and the commands they call, must be allowed (ACL)",
+        )
     return Finding("scripts", GOOD, "Lua, cmsgpack and streams work")
 
 
@@ -98,10 +118,22 @@ def _persistence(info: dict[str, Any], config: dict[str, str]) -> Finding:
     on = str(info.get("aof_enabled", config.get("appendonly", ""))) in ("1", "yes")
     broken = _text(info.get("aof_last_write_status", "ok")) != "ok"
     if broken:
-        return Finding("persistence", WRONG, "the last write to the append-only file failed", "look at the server's log and its disk")
+        return Finding(
+            "persistence",
+            WRONG,
+            "the last write to the append-only file failed",
+            "look at the server's log and its disk",
+        )
     if on:
-        return Finding("persistence", GOOD, f"append-only file, fsync {config.get('appendfsync', '(not told)')}")
-    return Finding("persistence", WRONG, "no append-only file", "a crash of the server loses what was acknowledged: CONFIG SET appendonly yes")
+        return Finding(
+            "persistence", GOOD, f"append-only file, fsync {config.get('appendfsync', '(not told)')}"
+        )
+    return Finding(
+        "persistence",
+        WRONG,
+        "no append-only file",
+        "a crash of the server loses what was acknowledged: CONFIG SET appendonly yes",
+    )
 
 
 def _eviction(info: dict[str, Any], config: dict[str, str]) -> Finding:
@@ -110,24 +142,44 @@ def _eviction(info: dict[str, Any], config: dict[str, str]) -> Finding:
         return Finding("eviction", GOOD, policy)
     if policy == "not told":
         return Finding("eviction", NOTE, policy, "make sure that it is noeviction")
-    return Finding("eviction", WRONG, policy, "under memory pressure the server deletes messages: CONFIG SET maxmemory-policy noeviction")
+    return Finding(
+        "eviction",
+        WRONG,
+        policy,
+        "under memory pressure the server deletes messages: CONFIG SET maxmemory-policy noeviction",
+    )
 
 
 def _memory(info: dict[str, Any]) -> Finding:
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0) or 0)
-    found = f"{used / (1 << 20):,.1f} MiB used" + (f" of {most / (1 << 20):,.0f}" if most else ", no limit set")
+    found = f"{used / (1 << 20):,.1f} MiB used" + (
+        f" of {most / (1 << 20):,.0f}" if most else ", no limit set"
+    )
     if most and used > 0.9 * most:
-        return Finding("memory", WRONG, found, "raise maxmemory, or keep less: HYBRID_TOPIC_BYTES, HYBRID_FLOW_ENTRIES")
+        return Finding(
+            "memory", WRONG, found, "raise maxmemory, or keep less: HYBRID_TOPIC_BYTES, HYBRID_FLOW_ENTRIES"
+        )
     return Finding("memory", GOOD, found)
 
 
 async def _store(store: Store, shard: Shard) -> Finding:
-    said = {name.decode(): value.decode() for name, value in (await shard.queries.hash(shard.keys.store)).items()}
+    said = {
+        name.decode(): value.decode() for name, value in (await shard.queries.hash(shard.keys.store)).items()
+    }
     if not said:
-        return Finding("store", NOTE, f"{shard.keys.prefix} does not exist yet", "`hybrid run` or `hybrid send` creates it")
-    found = f"{shard.keys.prefix} format {said.get('format')}, {said.get('shards')} shard(s), id {said.get('id')}"
+        return Finding(
+            "store",
+            NOTE,
+            f"{shard.keys.prefix} does not exist yet",
+            "`hybrid run` or `hybrid send` creates it",
+        )
+    found = (
+        f"{shard.keys.prefix} format {said.get('format')}, {said.get('shards')} shard(s), id {said.get('id')}"
+    )
     if said.get("format") != str(FORMAT) or said.get("shards") != str(len(store.shards)):
-        return Finding("store", WRONG, found, f"set HYBRID_SHARDS={said.get('shards')}, or use another HYBRID_DOMAIN")
+        return Finding(
+            "store", WRONG, found, f"set HYBRID_SHARDS={said.get('shards')}, or use another HYBRID_DOMAIN"
+        )
     return Finding("store", GOOD, found)
 
 

@@ -67,17 +67,23 @@ class Status:
 
     @property
     def problems(self) -> list[str]:
-        """Return what is not in order: what nobody consumes, and what is nowhere."""
-        found = [group.problem for group in self.groups if group.problem]
+        """What is not in order: what is not consumed, what nobody will ever read, what is nowhere."""
+        found = [group.problem for group in self.groups if group.problem and group.kind == RETIRED]
+        found += [f"flow {flow.flow} waits for what is nowhere: {flow.missing}" for flow in self.loose or ()]
+        return [*self.sickness, *found]
+
+    @property
+    def sickness(self) -> list[str]:
+        """What a health probe complains of: components that are not consumed, books that do not balance."""
+        found = [group.problem for group in self.groups if group.problem and group.kind != RETIRED]
         if not self.ledger.balanced:
             found += [
-                f"{group.group or 'commands that nobody handles'}: the ledger does not balance, {group.missing:+,}"
+                f"{group.group or 'commands that nobody handles'}: the ledger does not balance,"
+                f" {group.missing:,} entered and are nowhere"
                 for group in self.ledger.groups
                 if group.missing
             ]
-        return found + [
-            f"flow {flow.flow} waits for what is nowhere: {flow.missing}" for flow in self.loose or ()
-        ]
+        return found
 
 
 async def status(store: Store, topology: Topology, *, deep: bool = True) -> Status:

@@ -116,7 +116,9 @@ def _entrances(topology: Topology) -> Iterator[Entrance]:
                 mediator = topology.mediator_of(event, event_class)
                 classes.append((event_class.value, mediator.name if mediator else front.name))
             handler = front.handlers.get(event)
-            sends = [name for name in named_in(handler, Message) if name != event.type_name] if handler else []
+            sends = (
+                [name for name in named_in(handler, Message) if name != event.type_name] if handler else []
+            )
             yield Entrance(event.type_name, front.name, rule.name, tuple(classes), tuple(sends))
 
 
@@ -126,12 +128,19 @@ def _flows(topology: Topology) -> Iterator[FlowWiring]:
             newest = versions[max(versions)]
             ends = [name for name in named_in(newest, Event) if name != event.type_name]
             commands = tuple(named_in(newest, Command))
-            yield FlowWiring(mediator.name, event.type_name, tuple(sorted(versions)), commands, _ends(topology, ends))
+            yield FlowWiring(
+                mediator.name, event.type_name, tuple(sorted(versions)), commands, _ends(topology, ends)
+            )
 
 
 def _ends(topology: Topology, events: Iterable[str]) -> tuple[str, ...]:
     """Leave out the replies of processors, which a flow names to tell them apart."""
-    replies = {cls.type_name for p in topology.processors.values() for h in p.handlers.values() for cls in h.replies()}
+    replies = {
+        cls.type_name
+        for p in topology.processors.values()
+        for h in p.handlers.values()
+        for cls in h.replies()
+    }
     return tuple(event for event in events if event not in replies)
 
 

@@ -14,7 +14,6 @@ from hybrid.keys import Keys
 from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import FAILED, RUNNING, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
-from hybrid.messages import Event
 from hybrid.streams.transitions import (
     Item,
     add,
@@ -73,7 +72,7 @@ def advance(
         effects.append(hdel(key, "error"))
     if progress.state not in (RUNNING, FAILED):
         fields += ["ended", str(place.now)]
-        effects += _ended(place, record, envelope, progress.event, fields)
+        effects += _ended(place, record, envelope, progress, fields)
     effects.insert(0, hset(key, fields))
     if progress.state == RUNNING:
         steps = [str(number) for number in progress.waiting]
@@ -141,14 +140,17 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -
 
 
 def _ended(
-    place: Place, record: FlowRecord, envelope: Envelope, event: Event | None, fields: list[Any]
+    place: Place, record: FlowRecord, envelope: Envelope, progress: Progress, fields: list[Any]
 ) -> list[Item]:
     """Return the effects of an end: off the list of unfinished flows, and its event broadcast."""
     effects: list[Item] = [zrem(place.keys.flows, record.id)]
+    event = progress.event
     if event is None:
         return effects
     data = encode(event, place.max_bytes)
     fields += ["outcome", pack([event.type_name, event.type_version, data])]
+    if not progress.is_news:
+        return effects
     out = Envelope(
         derived_id(record.id, place.mediator, "end", str(record.run)),
         event.type_name,

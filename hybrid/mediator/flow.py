@@ -87,6 +87,7 @@ class Flow:
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
+        self._replies: list[object] = []
         self.closed = False
 
     def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
@@ -115,6 +116,10 @@ class Flow:
     def uuid(self) -> UUID:
         """Return a random UUID; recorded, so that a re-run gets the same."""
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]))
+
+    def brought(self, event: object) -> bool:
+        """Tell whether this very event came from a step: then it has been broadcast already."""
+        return any(event is reply for reply in self._replies)
 
     def _recorded(self, make: Callable[[], Any]) -> Any:
         self._open()
@@ -147,7 +152,9 @@ class Flow:
             raise CommandFailed(self.id, number, command, result.data.decode())
         if result.kind == NOTHING:
             return None
-        return self._surroundings.catalog.decode(result.type, result.data)
+        reply = self._surroundings.catalog.decode(result.type, result.data)
+        self._replies.append(reply)
+        return reply
 
     def _open(self) -> None:
         if self.closed:

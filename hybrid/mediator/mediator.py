@@ -25,9 +25,10 @@ class Mediator:
     def flow(self, message: Any, *, version: int = 1) -> Callable[[F], F]:
         """Register the steps for an initiating event: an `async def` that takes the event and a Flow.
 
-        It is run again from the start whenever results have come, so it depends on nothing but its event,
-        the results and what the Flow gives. A change that issues other commands needs a new version; keep
-        the old function registered as long as flows run on it.
+        The event that it returns is its outcome, and is broadcast (unless a step has brought it: then it was
+        already). It is run again from the start whenever results have come, so it depends on nothing but
+        its event, the results and what the Flow gives. A change that issues other commands needs a new
+        version; keep the old function registered as long as flows run on it.
         """
 
         def register(function: F) -> F:

@@ -26,6 +26,8 @@ class Progress:
     waiting: list[int] = field(default_factory=list)
     event: Event | None = None
     """What a completed or refused flow ended with."""
+    is_news: bool = True
+    """Whether that event is to be broadcast; one that a step has brought has been already."""
     error: BaseException | None = None
     """Why a failed one failed."""
 
@@ -39,9 +41,9 @@ def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow
         waits = run.send(None)
         progress = _paused(waits, flow)
     except StopIteration as stop:
-        progress = _ended(flow, stop.value)
+        progress = _over(COMPLETED, flow, stop.value)
     except Refused as refusal:
-        progress = Progress(REFUSED, flow.new_steps, flow.new_values, event=refusal.event)
+        progress = _over(REFUSED, flow, refusal.event)
     except Suspended:
         progress = Progress(
             FAILED, error=FlowError("a flow swallowed the end of its run: it caught BaseException")
@@ -60,13 +62,13 @@ def _paused(waits: object, flow: Flow) -> Progress:
     return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting)
 
 
-def _ended(flow: Flow, value: object) -> Progress:
-    if value is not None and not isinstance(value, Event):
-        what = type(value).__name__
+def _over(state: str, flow: Flow, event: object) -> Progress:
+    if event is not None and not isinstance(event, Event):
+        what = type(event).__name__
         return Progress(
-            FAILED, error=FlowError(f"a flow ended with a {what}: it returns an Event, or nothing")
+            FAILED, error=FlowError(f"a flow ended with a {what}: it ends with an Event, or nothing")
         )
-    return Progress(COMPLETED, flow.new_steps, flow.new_values, event=value)
+    return Progress(state, flow.new_steps, flow.new_values, event=event, is_news=not flow.brought(event))
 
 
 def _close(run: Coroutine[Any, Any, Any], flow: Flow) -> None:

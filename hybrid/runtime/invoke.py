@@ -119,12 +119,16 @@ class Bound:
             return run(work)
 
         thread = loop.run_in_executor(self._pool, begin)
-        await started.wait()
-        _, late = await asyncio.wait([thread], timeout=self._timeout)
-        if not late:
-            return thread.result()
-        await asyncio.wait([thread])
-        raise HandlerTimeout(self.name, self._timeout) from thread.exception()
+        try:
+            await started.wait()
+            _, late = await asyncio.wait([thread], timeout=self._timeout)
+            if late:
+                await asyncio.wait([thread])
+        finally:
+            thread.cancel()  # when we are cancelled while it waits for a free thread
+        if late:
+            raise HandlerTimeout(self.name, self._timeout) from thread.exception()
+        return thread.result()
 
 
 def _resource(handler: Handler, kind: Any, workplace: Workplace) -> Any:

@@ -45,7 +45,9 @@ class Connections:
         self.cluster = url.startswith("redis+cluster://")
 
     def commands(self, *, connections: int = 256) -> AsyncClient:
-        """Return a client for scripts and short commands. What uses it is bounded, so its pool need not wait."""
+        """Return a client for scripts and short commands. What uses it is bounded, so its pool need not
+        wait.
+        """
         return self._client(socket_timeout=15.0, connections=connections)
 
     def blocking(self, block_ms: int) -> AsyncClient:
@@ -97,8 +99,8 @@ def plain_errors(url: str) -> Iterator[None]:
 async def cancelled(tasks: Iterable[asyncio.Task[Any]], seconds: float = 10.0) -> None:
     """Cancel tasks until they have ended, for at most so many seconds.
 
-    Once is not enough: redis-py sends inside `asyncio.wait_for`, which on Python 3.11 drops a cancellation that
-    comes when the sending is just done (cpython issue 86296).
+    Once is not enough: redis-py sends inside `asyncio.wait_for`, which on Python 3.11 drops a cancellation
+    that comes when the sending is just done (cpython issue 86296).
     """
     left, deadline = set(tasks), time.monotonic() + seconds
     while left and time.monotonic() < deadline:

@@ -63,8 +63,8 @@ class GroupReader:
     async def unblock(self) -> None:
         """End a read that waits, with what it has: nothing.
 
-        The read may be on its way to the server and not blocked there yet; so ask until it is, or is over. In a
-        cluster nothing is done: the read ends by itself, after block_ms.
+        The read may be on its way to the server and not blocked there yet; so ask until it is, or is over.
+        In a cluster nothing is done: the read ends by itself, after block_ms.
         """
         if self._connections.cluster:
             return

@@ -64,6 +64,7 @@ function claim.fresh(c)
   elseif left <= window or call('SCARD', new) > c[6] then
     call('RENAME', new, old)
     call('PEXPIRE', old, window)
+    rotated = false -- the next one makes a new set
   end
   return true
 end
