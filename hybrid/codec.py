@@ -140,6 +140,8 @@ def _with_wide_integers(value: Any) -> Any:
     """Return data in which integers beyond 64 bits are extension types; only reached when there are any."""
     if isinstance(value, BaseModel | Secret | Enum) or is_dataclass(value):
         value = _default(value)
+    if isinstance(value, msgpack.ExtType):
+        return value
     if isinstance(value, dict):
         return {_with_wide_integers(k): _with_wide_integers(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,5 @@
-"""Discovery: finds an application by its name. A new file with a component in it is found without being registered.
+"""Discovery: finds an application by its name. A new file with a component in it is found without being
+registered.
 
     bookstore          the shipped top-level packages `mediators` and `processors`
     shop               a package: all of its modules; an `app: App` in one of them wins over components
@@ -35,7 +36,7 @@ from hybrid.topology import Component, message_class
 BOOKSTORE = "bookstore"
 SHIPPED = ("mediators", "processors")
 """The packages of the bookstore."""
-FORMS = "Give a package (shop), an App in a module (shop.web:app), or a file (path/to/shop.py): --app, or HYBRID_APP"
+FORMS = "Give a package (shop), an App in a module (shop.web:app), or a file (shop.py): --app, or HYBRID_APP"
 
 
 @dataclass(slots=True)
@@ -102,8 +103,8 @@ def _chosen(spec: str, name: str, modules: Iterable[ModuleType], changes: dict[s
         return found.apps[0]
     if not found.components:
         raise ApplicationError(
-            f"nothing found in {spec}: no Processor, Mediator or SimpleMediator stands in its modules. `hybrid new app"
-            " NAME` writes an application to begin with"
+            f"nothing found in {spec}: no Processor, Mediator or SimpleMediator stands in its modules."
+            " `hybrid new app NAME` writes an application to begin with"
         )
     settings = Settings.load(**changes)
     return App(

@@ -71,6 +71,9 @@ def problems(error: ValidationError, model: type[BaseModel] | None = None) -> li
     found = []
     for item in error.errors(include_url=False, include_context=False):
         field = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            found.append((field, _no_field(model, item["loc"])))
+            continue
         shown = "" if item["type"] == "missing" or _secret(model, item["loc"]) else _shown(item["input"])
         found.append((field, item["msg"] + shown))
     return found
@@ -81,8 +84,16 @@ def invalid(model: type[Message], error: ValidationError) -> InvalidMessage:
     return InvalidMessage(model.type_name, problems(error, model))
 
 
+def _no_field(model: type[BaseModel] | None, path: tuple[int | str, ...]) -> str:
+    """Return what is wrong with a field that does not exist, and which do."""
+    fields = ", ".join(model.model_fields) if model and len(path) == 1 else ""
+    return f"there is no such field{f'; those are: {fields}' if fields else ''}"
+
+
 def _secret(model: type[BaseModel] | None, path: tuple[int | str, ...]) -> bool:
-    """Tell whether a value at this path may be secret: unless the annotations on the way lead to a plain value."""
+    """Tell whether a value at this path may be secret: unless the annotations on the way lead to a plain
+    value.
+    """
     kind: Any = model
     for part in path:
         kind = _inside(kind, part)

@@ -55,8 +55,8 @@ class Settler:
 
     async def drain(self) -> None:
         """Return when nothing is under way."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
+        while self._running is not None or self._alone:
+            await (asyncio.wait([self._running]) if self._running else asyncio.sleep(0.001))
 
     def _start(self) -> None:
         self._running = asyncio.get_running_loop().create_task(self._run())

@@ -23,7 +23,9 @@ FREE = 500 << 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `state` is good, note or wrong; `advice` is what to do, empty when good."""
+    """One thing that was looked at. `state` is good, note or wrong; `advice` is what to do, empty when
+    good.
+    """
 
     what: str
     state: str
@@ -46,7 +48,7 @@ async def examine(store: Store) -> list[Finding]:
         Finding("address", GOOD, url_shown(store.url)),
         _version(info),
         Finding("round trip", GOOD if pause < SLOW else NOTE, f"{pause:.1f} ms",
-                "" if pause < SLOW else "a settle takes one round trip: keep the server near, or busy machines less busy"),
+                "" if pause < SLOW else "a settle takes one: keep the server near, the machine less busy"),
         _clock(now),
         await _abilities(shard),
         _persistence(info, config),

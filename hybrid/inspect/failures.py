@@ -1,4 +1,6 @@
-"""The failures: what no retry could cure, as people see it; and sending it back to the one group in which it failed."""
+"""The failures: what no retry could cure, as people see it; and sending it back to the one group in which it
+failed.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ async def named(store: Store, topology: Topology, name: str) -> list[FailureView
 
 
 async def retry(found: Iterable[FailureView]) -> list[bool]:
-    """Send failures back to the groups in which they failed; return for each whether it was, or was handled already."""
+    """Send failures back to the groups in which they failed; return for each whether it was, or was handled
+    already.
+    """
     work: Sequence[FailureView] = list(found)
     sources = [view.source for view in work]
     codes = await asyncio.gather(

@@ -1,4 +1,6 @@
-"""Flows as people see them: the list, and the timeline of one, from its record, its history and the settle log."""
+"""Flows as people see them: the list, and the timeline of one, from its record, its history and the settle
+log.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +50,7 @@ class FlowSummary:
     """The newest step that was issued."""
     waiting_for: tuple[str, ...]
     """The commands whose acknowledgement it awaits."""
+    sent: int
     started: int
     ended: int
     problem: str
@@ -101,7 +104,6 @@ class FlowView:
     reason: str
     version: int
     run: int
-    sent: int
     event: Any
     steps: tuple[StepView, ...]
     outcome_type: str
@@ -111,7 +113,9 @@ class FlowView:
 
 
 async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
-    """Return flows, newest first: the unfinished ones, then the ended ones; those of a state or an event type only."""
+    """Return flows, newest first: the unfinished ones, then the ended ones; those of a state or an event type
+    only.
+    """
     found: dict[str, FlowSummary] = {}
     for shard in store.shards:
         async for ids in _candidates(shard, state):
@@ -140,7 +144,9 @@ async def flow(store: Store, topology: Topology, id: str) -> FlowView:
 
 
 async def deliveries(shard: Shard, correlation: str, first: int, last: int) -> list[LogLine]:
-    """Return the deliveries that an initiating event led to, of the settle log between two times (ms, 0 for open)."""
+    """Return the deliveries that an initiating event led to, of the settle log between two times (ms, 0 for
+    open).
+    """
     lines: list[LogLine] = []
     after, until = str(first) if first else "-", str(last) if last else "+"
     for _ in range(LOG_PAGES):
@@ -171,6 +177,7 @@ def summary(record: FlowRecord) -> FlowSummary:
         facts.get("mediator", ""),
         max(record.steps, default=0),
         tuple(waiting),
+        int(facts.get("sent", 0)),
         int(facts.get("started", 0)),
         int(facts.get("ended", 0)),
         "" if record.ended else problem,
@@ -209,7 +216,6 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         facts.get("reason", ""),
         int(facts.get("code", 0)),
         record.run,
-        int(facts.get("sent", 0)),
         visible(topology.catalog, facts.get("type", ""), record.event),
         tuple(_step(topology, record, n, issued, log) for n, issued in sorted(record.steps.items())),
         kind,
@@ -255,23 +261,25 @@ def _reply(topology: Topology, result: Result | None) -> Any:
 
 
 def _simple(id: str, log: list[LogLine]) -> FlowView:
-    """Return what the settle log knows of an event without a flow: a simple one, or one whose record is forgotten."""
+    """Return what the settle log knows of an event without a flow: a simple one, or one whose record is
+    forgotten.
+    """
     first = next((line for line in log if line.message == id), log[0])
     note = first.note.partition(" by ")
     rule, _, reason = note[2].partition(": ")
     failed = [line for line in log if line.outcome == FAILED]
     state = FAILED if failed else COMPLETED
     line = FlowSummary(
-        id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken,
+        id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken, first.taken,
         0 if failed else first.settled, failed[0].note if failed else "",
     )  # fmt: skip
-    return FlowView(line, "", rule, reason, 0, 1, first.taken, None, (), "", None, tuple(log))
+    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log))
 
 
 def _line(entry: bytes, said: LogEntry) -> LogLine:
     return LogLine(
-        int(entry.partition(b"-")[0]), said.taken, said.component, said.channel, said.type or WAKE_UP, said.id,
-        said.attempt, said.outcome, said.consumer, said.flow, said.step, said.note,
+        int(entry.partition(b"-")[0]), said.taken, said.component, said.channel, said.type or WAKE_UP,
+        said.id, said.attempt, said.outcome, said.consumer, said.flow, said.step, said.note,
     )  # fmt: skip
 
 

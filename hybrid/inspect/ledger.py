@@ -1,6 +1,7 @@
 """The ledger (law 3): where everything of each group is, against what has entered and what has left.
 
-The counters of entered and settled are kept by the scripts, independently of the places; when the two disagree, something is nowhere.
+The counters of entered and settled are kept by the scripts, independently of the places; when the two
+disagree, something is nowhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ NOBODY = ""
 
 @dataclass(frozen=True, slots=True)
 class ChannelLedger:
-    """One channel as one group sees it. `oldest` is when its oldest unsettled entry entered (ms), 0 for none."""
+    """One channel as one group sees it. `oldest` is when its oldest unsettled entry entered (ms), 0 for
+    none.
+    """
 
     channel: str
     entered: int
@@ -31,7 +34,9 @@ class ChannelLedger:
 
 @dataclass(frozen=True, slots=True)
 class GroupLedger:
-    """Where everything of one group is. `missing` is what has entered and is nowhere: 0 when the books balance."""
+    """Where everything of one group is. `missing` is what has entered and is nowhere: 0 when the books
+    balance.
+    """
 
     group: str
     shard: int
@@ -60,7 +65,8 @@ class Ledger:
     def balanced(self) -> bool:
         """Whether nothing is nowhere.
 
-        What a processor settled before its commands went to one with another name is counted under the old name; then the books
+        What a processor settled before its commands went to one with another name is counted under the old
+        name; then the books
         balance when the groups do together.
         """
         off = [group.missing for group in self.groups]
@@ -93,7 +99,9 @@ async def ledger(store: Store, topology: Topology) -> Ledger:
 
 
 async def layout(shard: Shard, topology: Topology) -> dict[str, Layout]:
-    """Return the channels of each group: of the application's components, and what the store knows besides."""
+    """Return the channels of each group: of the application's components, and what the store knows
+    besides.
+    """
     layouts = {name: Layout(queues=[f"own:{name}"]) for name in topology.names}
     for name, processor in topology.processors.items():
         layouts[name].queues += [f"command:{cls.type_name}" for cls in processor.commands]
@@ -156,6 +164,6 @@ def _group(shard: int, found: Layout, row: Sequence[Any]) -> GroupLedger:
     left = settled + expired + discarded + cut
     missing = entered - left - waiting - pending - later - failed
     return GroupLedger(
-        name, shard, found.retired, entered, settled, expired, discarded, cut, waiting, pending, later, failed, missing,
-        channels,
+        name, shard, found.retired, entered, settled, expired, discarded, cut,
+        waiting, pending, later, failed, missing, channels,
     )  # fmt: skip

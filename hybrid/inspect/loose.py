@@ -1,7 +1,9 @@
 """Loose flows: unfinished ones that nothing will ever carry on (law 3 for flows).
 
-Each step that an unfinished flow awaits has an outstanding command or timer; a flow that awaits nothing has a wake-up under way, or a failed
-one. All this moves while we look, so a flow is called loose only when, on a second look, its record has the same
+Each step that an unfinished flow awaits has an outstanding command or timer; a flow that awaits nothing has a
+wake-up under way, or a failed
+one. All this moves while we look, so a flow is called loose only when, on a second look, its record has the
+same
 version and its step is still awaited and still nowhere.
 """
 
@@ -33,13 +35,17 @@ class Loose:
 
 @dataclass(slots=True)
 class Places:
-    """What is outstanding on one shard: ids of commands (and of steps with a timer), and flows about to be woken."""
+    """What is outstanding on one shard: ids of commands (and of steps with a timer), and flows about to be
+    woken.
+    """
 
     commands: set[str] = field(default_factory=set)
     flows: set[str] = field(default_factory=set)
 
     def add(self, fields: dict[bytes, bytes]) -> None:
-        """Take what an entry stands for: a command, an initiating event (its id is its flow's), or a wake-up."""
+        """Take what an entry stands for: a command, an initiating event (its id is its flow's), or a
+        wake-up.
+        """
         id = fields.get(b"id", b"").decode(errors="replace")
         self.commands.add(id)
         self.flows.add(id)

@@ -16,7 +16,8 @@ MASK = "**********"
 def visible(catalog: Catalog, type: str, data: bytes) -> Any:
     """Return a message's data, JSON-ready, with secrets masked.
 
-    Of data that is not valid only the fields that can't be secret are shown; of a type that nobody knows only the fields' names.
+    Of data that is not valid only the fields that can't be secret are shown; of a type that nobody knows only
+    the fields' names.
     """
     try:
         return shown(catalog.decode(type, data))

@@ -17,7 +17,9 @@ from hybrid.topology import Topology
 
 RETIRED = "retired"
 SILENT = 5_000
-"""After so many ms, and twice the longest blocking read, without a read by anybody, what waits is not being consumed."""
+"""After so many ms, and twice the longest blocking read, without a read by anybody, what waits is not being
+consumed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def _group(
     problem = ""
     if name == NOBODY and waiting:
         channels = ", ".join(channel.channel for row in rows for channel in row.channels if channel.waiting)
-        problem = f"{waiting:,} commands wait that no processor handles: {channels}"
+        problem = f"{waiting:,} waiting command(s) that no processor handles: {channels}"
     elif kind == RETIRED and (waiting or pending or later):
         problem = (
             f"{name}: {waiting + pending + later:,} wait, and the application has no such component any more"

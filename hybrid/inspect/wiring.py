@@ -14,7 +14,9 @@ from hybrid.topology import Topology, message_class
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """An initiating event: the simple mediator that takes it, its rule, and for each class who carries it out."""
+    """An initiating event: the simple mediator that takes it, its rule, and for each class who carries it
+    out.
+    """
 
     event: str
     front: str
@@ -84,7 +86,9 @@ def wiring(topology: Topology) -> Wiring:
 
 
 def named_in(function: Callable[..., Any], kind: type[Message]) -> list[str]:
-    """Return the message classes of a kind that a function's code names, and the functions of its module that it calls."""
+    """Return the message classes of a kind that a function's code names, and the functions of its module that
+    it calls.
+    """
     return list(dict.fromkeys(cls.type_name for cls in _classes(function, {}) if issubclass(cls, kind)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hybrid.streams.connection import Connections, plain_errors
+from hybrid.streams.scripts import SCRIPTS
 
 
 class LeaseClient:
@@ -15,10 +16,13 @@ class LeaseClient:
         self._client = connections.threaded()
 
     def renew(self, keys: Sequence[str], lease_ms: int) -> float:
-        """Set the leases for so many ms; return the server's time in ms. Raises ServerUnavailable."""
+        """Set the leases for so many ms, also when the server is full; return the server's time in ms.
+
+        Raises ServerUnavailable.
+        """
         with plain_errors(self._url):
             for key in keys:
-                self._client.set(key, "1", px=lease_ms)
+                self._client.eval(SCRIPTS["anyway"].text, 1, key, "SET", "1", "PX", lease_ms)
             seconds, microseconds = self._client.time()
             return float(seconds * 1000 + microseconds / 1000)
 

@@ -53,7 +53,7 @@ class Queries:
         """Return (member, score) of a sorted set, by score."""
         verb = "ZREVRANGE" if newest else "ZRANGE"
         flat = await self._one(verb, zset, 0, most - 1, "WITHSCORES")
-        return [(member.decode(), int(score)) for member, score in flat]
+        return [(member.decode(), int(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
 
     async def members(self, zset: str, most: int) -> Sequence[bytes]:
         """Return members of a sorted set, lowest score first."""

@@ -43,6 +43,7 @@ SCRIPTS = {
         "forget",
         "store",
         "ledger",
+        "anyway",
     ]
 }
 

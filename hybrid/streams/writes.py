@@ -1,12 +1,14 @@
-"""Small idempotent writes that are no part of a settle: groups of queues, marks of workers."""
+"""Small writes that are no part of a settle: groups of queues, marks of workers. A full server takes them, too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import redis
 
 from hybrid.streams.connection import AsyncClient, plain_errors
+from hybrid.streams.scripts import call_script
 
 
 class Writes:
@@ -23,7 +25,7 @@ class Writes:
         with plain_errors(self._url):
             for stream in streams:
                 try:
-                    await self._client.xgroup_create(stream, group, id="0", mkstream=True)
+                    await self._anyway("XGROUP CREATE", stream, group, "0", "MKSTREAM")
                 except redis.ResponseError as error:
                     if "BUSYGROUP" not in str(error):
                         raise
@@ -31,12 +33,12 @@ class Writes:
     async def count_start(self, starts: str, unit: str) -> int:
         """Count a start of a delivery that was taken over; return how many there were."""
         with plain_errors(self._url):
-            return await self._client.hincrby(starts, unit, 1)  # type: ignore[no-any-return]
+            return await self._anyway("HINCRBY", starts, unit, 1)  # type: ignore[no-any-return]
 
     async def enrol(self, consumers: str, consumer: str, facts: bytes) -> None:
         """Write down what a consumer serves."""
         with plain_errors(self._url):
-            await self._client.hset(consumers, consumer, facts)
+            await self._anyway("HSET", consumers, consumer, facts)
 
     async def strike_off(self, consumers: str, consumer: str) -> None:
         """Delete what a consumer said that it serves."""
@@ -48,3 +50,6 @@ class Writes:
         with plain_errors(self._url):
             await self._client.hdel(consumers, consumer)
             await self._client.delete(lease)
+
+    async def _anyway(self, command: str, key: str, *arguments: Any) -> Any:
+        return await call_script(self._client, "anyway", [key], command, *arguments)

@@ -23,7 +23,7 @@ DOORS = {
 PACKAGES = {
     "hybrid": (),
     "processors.messages": ("hybrid",),
-    "processors": ("hybrid", "processors.messages", "processors.database"),
+    "processors": ("hybrid", "processors.messages", "processors.database", "processors.mailbox"),
     "mediators": ("hybrid", "processors.messages"),
     "cli": ("hybrid", "mediators", "processors"),
 }

@@ -5,11 +5,13 @@
 -- returns  {removed, cut}; {-1, 0} when a registered group is missing: nothing is trimmed then
 --
 -- Trims by MINID and at most 1,000 entries a call. Beyond the hard limit unsettled entries go too; they are
--- acknowledged for the groups that had them and counted as cut:GROUP.
+-- acknowledged for the groups that had them and counted as cut:GROUP. It begins with a write that takes no memory
+-- (PERSIST), so that a full server lets it go on: trimming is what makes room.
 
 local topic, channel = KEYS[1], ARGV[1]
 local length = redis.call('XLEN', topic)
 if length == 0 then return { 0, 0 } end
+redis.call('PERSIST', KEYS[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 

@@ -1,0 +1,94 @@
+"""Notification: mails the customers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.charset import QP, Charset
+from email.message import Message
+from email.utils import format_datetime
+
+from sqlalchemy import DateTime, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hybrid import Context, Processor, RetryPolicy
+from hybrid.envelope import Envelope
+from processors.database import Base
+from processors.mailbox import Mailbox
+from processors.messages.mail import EmailCustomer, EmailSent, MailAbout
+
+notification = Processor("notification")
+
+SENDER = "The Bookstore <orders@bookstore.example>"
+UTF8 = Charset("utf-8")
+UTF8.body_encoding = QP
+PATIENT = RetryPolicy(attempts=6, first_ms=500)
+"""Mail servers have their moods: the sixth attempt comes after some three minutes."""
+
+
+class Mail(Base):
+    """A mail that has been sent."""
+
+    __tablename__ = "mails"
+
+    message_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    order_id: Mapped[str] = mapped_column(String(20), index=True)
+    recipient: Mapped[str] = mapped_column(String(254))
+    about: Mapped[str] = mapped_column(String(30))
+    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+TEXTS: dict[MailAbout, tuple[str, str]] = {
+    MailAbout.ORDER_RECEIVED: (
+        "We have your order {order_id}",
+        "thank you for your order {order_id}:\n\n{books}\n\nIt comes to EUR {total}.",
+    ),
+    MailAbout.PAYMENT_DENIED: (
+        "Please give us another card for your order {order_id}",
+        "your card was declined: {reason}. Nothing was charged, and order {order_id} is closed.\n\n"
+        "Please place it again with another card; your books are back on the shelf, waiting for you.",
+    ),
+    MailAbout.WHAT_HAPPENS_NEXT: (
+        "What happens next with your order {order_id}",
+        "your card has been charged with EUR {total} (receipt {receipt}), and your books are packed.\n\n"
+        "The carrier gets your parcel now; we mail you how to follow it.{short}",
+    ),
+    MailAbout.ORDER_SHIPPED: (
+        "Your order {order_id} is on its way",
+        "{carrier} has your parcel: {tracking}.\n\nIt will take about {days} days.",
+    ),
+    MailAbout.ORDER_CANCELLED: (
+        "We could not carry out your order {order_id}",
+        "something went wrong on our side, and order {order_id} is closed.\n\n"
+        "If your card was charged, the money is on its way back to you.",
+    ),
+}
+
+
+@notification.on(EmailCustomer, retry=PATIENT)
+def email_customer(command: EmailCustomer, context: Context, mailbox: Mailbox) -> EmailSent:
+    """Mail a customer.
+
+    The mail goes out before the transaction, so that a slow mail server keeps nobody from the database.
+    After a crash between the two it goes out again: as the same file, or with the same Message-ID.
+    """
+    name = context.envelope.id.replace("/", ".")
+    mailbox.deliver(written(command, context.envelope, name), name)
+    with context.transaction() as session:
+        mail = Mail(message_id=context.envelope.id, order_id=command.order_id, about=command.about.value)
+        mail.recipient, mail.sent_at = command.to, datetime.now(UTC)
+        session.add(mail)
+        return EmailSent(order_id=command.order_id, about=command.about)
+
+
+def written(command: EmailCustomer, envelope: Envelope, name: str) -> Message:
+    """Return the mail, the same whenever it is written. Raises KeyError for a fact that its text misses."""
+    facts = {**command.facts, "order_id": command.order_id}
+    subject, text = TEXTS[command.about]
+    mail = Message()
+    mail["From"] = SENDER
+    mail["To"] = command.to
+    mail["Subject"] = subject.format_map(facts)
+    mail["Date"] = format_datetime(datetime.fromtimestamp(envelope.time / 1000, UTC))
+    mail["Message-ID"] = f"<{name}@bookstore.example>"
+    mail.set_payload(f"Dear {command.name},\n\n{text.format_map(facts)}\n\nYours,\nThe Bookstore\n", UTF8)
+    return mail
