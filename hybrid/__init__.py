@@ -8,7 +8,7 @@ from hybrid.app import App
 from hybrid.client import Client, Outcome, Receipt
 from hybrid.context import Context
 from hybrid.errors import CommandFailed, HybridError, Refused, StepTimeout
-from hybrid.mediator.classes import COMPLEX, HARD, SIMPLE
+from hybrid.mediator.classes import COMPLEX, HARD, SIMPLE, Verdict
 from hybrid.mediator.flow import Flow
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.simple import SimpleMediator
@@ -41,6 +41,7 @@ __all__ = [
     "Settings",
     "SimpleMediator",
     "StepTimeout",
+    "Verdict",
     "days",
     "hours",
     "minutes",

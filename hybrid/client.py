@@ -20,7 +20,7 @@ from hybrid.codec import encode
 from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id
-from hybrid.mediator.record import COMPLETED, FAILED, FlowRecord
+from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
 from hybrid.messages import Event, Message
 from hybrid.outcomes import OutcomeWatch
 from hybrid.settings import Settings
@@ -28,8 +28,6 @@ from hybrid.streams.transitions import Transition, fresh
 from hybrid.topology import Topology
 
 BATCH = 500
-AT_ONCE = 0.2
-"""How long `wait` waits (seconds) for an end still to come, before it looks among those that were."""
 Sending = tuple[Shard, str, Transition]
 """One send, ready: where it goes, its id, and the transition that stores it."""
 
@@ -122,12 +120,10 @@ class Client:
         try:
             if outcome := await self._recorded(flow):
                 return outcome
-            done, _ = await asyncio.wait(futures, timeout=min(timeout, AT_ONCE), return_when=FIRST_COMPLETED)
-            if not done and (outcome := await self._remembered(flow)):
-                return outcome
-            if not done:
-                left = max(timeout - AT_ONCE, 0)
-                done, _ = await asyncio.wait(futures, timeout=left, return_when=FIRST_COMPLETED)
+            for watch in watching:
+                if (state := watch.state(flow)) in (COMPLETED, REFUSED):
+                    return Outcome(flow, state)  # of a simple event, which leaves no record, or forgotten
+            done, _ = await asyncio.wait(futures, timeout=timeout, return_when=FIRST_COMPLETED)
         finally:
             for watch, future in zip(watching, futures, strict=True):
                 watch.forget(flow, future)
@@ -214,18 +210,10 @@ class Client:
                 self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
             )
             return Outcome(flow, record.state, event)
-        if record.state == FAILED:
-            return Outcome(flow, FAILED, reason=record.facts.get("error", ""))
+        if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
+            return Outcome(flow, FAILED, reason=record.facts["error"])
         for step, reason in sorted(record.stuck.items()):
             return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].command}): {reason}")
-        return None
-
-    async def _remembered(self, flow: str) -> Outcome | None:
-        """Return how a simple event has ended, which leaves no record: from the recent outcomes."""
-        for shard in self._store.shards:
-            for _, fields in await shard.queries.newest(shard.keys.outcomes, most=BATCH):
-                if fields[b"flow"] == flow.encode() and fields[b"state"] == COMPLETED.encode():
-                    return Outcome(flow, COMPLETED)
         return None
 
 

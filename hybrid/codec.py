@@ -113,18 +113,15 @@ def _default(value: Any) -> Any:
     if isinstance(value, BaseModel):
         extra = value.__pydantic_extra__
         return {**value.__dict__, **extra} if extra else value.__dict__
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, Secret) or hasattr(value, "get_secret_value"):
-        return _unwrapped(value.get_secret_value())
-    if isinstance(value, Enum):
-        return _unwrapped(value.value)
+    if isinstance(value, Enum) or hasattr(value, "get_secret_value"):
+        return _unwrapped(value.value if isinstance(value, Enum) else value.get_secret_value())
     if isinstance(value, set | frozenset):
         return list(value)
     for base, (code, write) in _TO_EXT.items():
         if isinstance(value, base):
             return msgpack.ExtType(code, write(value))
-    return to_jsonable_python(value)
+    dataclass = is_dataclass(value) and not isinstance(value, type)
+    return {f.name: getattr(value, f.name) for f in fields(value)} if dataclass else to_jsonable_python(value)
 
 
 def _unwrapped(value: Any) -> Any:

@@ -47,6 +47,8 @@ class Context:
         the handler has returned, together with the reply. Needs a resource of type `hybrid.inbox.Database`.
         `with` in `def` handlers, `async with` in `async def` ones.
         """
+        if self.open_transaction is not None:
+            raise HandlerError(f"{self.handler} asks for a second transaction; a delivery has one")
         if self._inbox is None:
             raise ApplicationError(
                 f"{self.handler} asks for a transaction, but no resource gives a hybrid.inbox.Database"

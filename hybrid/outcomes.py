@@ -13,6 +13,8 @@ from hybrid.errors import ServerError
 from hybrid.streams.connection import cancelled
 from hybrid.streams.queries import Queries
 
+MOST = 10_000
+"""How many outcomes are remembered."""
 _log = logging.getLogger("hybrid.client")
 
 
@@ -25,15 +27,22 @@ class OutcomeWatch:
         self._queries = Queries(self._client, shard.connections.url)
         self._block = block_ms
         self._expected: dict[str, set[asyncio.Future[str]]] = defaultdict(set)
+        self._states: dict[str, str] = {}
         self._last = "0-0"
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin behind the newest outcome."""
-        newest = await self._shard.queries.newest(self._shard.keys.outcomes, most=1)
-        if newest:
-            self._last = newest[0][0].decode()
+        """Look back at the outcomes that are kept, and begin behind the newest one."""
+        kept = await self._shard.queries.newest(self._shard.keys.outcomes, most=MOST)
+        for entry, fields in reversed(kept):
+            self._take(entry, fields)
         self._task = asyncio.create_task(self._run())
+
+    def state(self, flow: str) -> str | None:
+        """Return the state in which this flow ended, or last failed; None for one not heard of, or long
+        ago.
+        """
+        return self._states.get(flow)
 
     def expect(self, flow: str) -> asyncio.Future[str]:
         """Return a future of the state in which this flow ends."""
@@ -64,7 +73,14 @@ class OutcomeWatch:
                 await asyncio.sleep(0.2)
                 continue
             for entry, fields in read.get(outcomes, []):
-                self._last = entry.decode()
-                for future in self._expected.get(fields[b"flow"].decode(), ()):
-                    if not future.done():
-                        future.set_result(fields[b"state"].decode())
+                self._take(entry, fields)
+
+    def _take(self, entry: bytes, fields: dict[bytes, bytes]) -> None:
+        flow, state = fields[b"flow"].decode(), fields[b"state"].decode()
+        self._last = entry.decode()
+        self._states[flow] = state
+        if len(self._states) > MOST:
+            del self._states[next(iter(self._states))]
+        for future in self._expected.get(flow, ()):
+            if not future.done():
+                future.set_result(state)

@@ -1,4 +1,6 @@
-"""Transactions of deliveries: what the runtime needs to know of them. `hybrid.inbox` has them for SQLAlchemy."""
+"""Transactions of deliveries: what the runtime needs to know of them. `hybrid.inbox` has them for
+SQLAlchemy.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +34,7 @@ class Transactional(ABC):
     def transaction(self, component: str, context: Context) -> Any:
         """Return the transaction of one delivery: a context manager that gives a session.
 
-        The context's `open_transaction` is set on entry; the runtime commits or rolls it back when the handler is
-        done: `commit(reply, published)` and `roll_back()`, or `acommit` and `aroll_back` when it is async.
+        The context's `open_transaction` is set on entry; the runtime commits or rolls it back when the
+        handler is done: `commit(reply, published)` and `roll_back()`, or `acommit` and `aroll_back` when it
+        is async.
         """

@@ -16,10 +16,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-from hybrid import Settings, inbox, resource
+from hybrid import Settings, days, inbox, resource
 from hybrid.errors import ApplicationError
 from hybrid.inbox import Database
 
+KEPT_DAYS = 30
+"""How long the inbox remembers what was handled: longer than a message may wait for its repair."""
 BUSY_SECONDS = 30
 """How long a process waits while another one writes (SQLite)."""
 
@@ -59,7 +61,9 @@ def engine(settings: Settings) -> Iterator[Engine]:
 @resource
 def database(engine: Engine) -> Database:
     """Return the database in which handlers have their transactions."""
-    return Database(engine)
+    opened = Database(engine)
+    opened.forget(days(KEPT_DAYS))
+    return opened
 
 
 def database_url(settings: Settings) -> URL:

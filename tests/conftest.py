@@ -1,14 +1,17 @@
 """The server and the store that tests work on.
 
-The server is `HYBRID_TEST_REDIS_URL` if that is set; else one of our own, for each process of pytest-xdist: the
-wheel's Valkey, or Debian's Redis with `HYBRID_TEST_SERVER=redis`. Every test gets a store under an application
-name of its own, so that tests need no FLUSHDB and may share a server.
+The server is `HYBRID_TEST_REDIS_URL` if that is set; else one of our own, for each process of pytest-xdist:
+the wheel's Valkey, or Debian's Redis with `HYBRID_TEST_SERVER=redis`. Every test gets a store under an
+application name of its own, so that tests need no FLUSHDB and may share a server.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -32,14 +35,35 @@ def pytest_configure(config: pytest.Config) -> None:
     if name not in BINARIES:
         raise pytest.UsageError(f"HYBRID_TEST_SERVER={name}: takes one of {', '.join(BINARIES)}")
     if not BINARIES[name].exists() and not os.environ.get("HYBRID_TEST_REDIS_URL"):
-        raise pytest.UsageError(f"HYBRID_TEST_SERVER={name}: there is no {BINARIES[name]} (apt-get install redis-server)")
+        raise pytest.UsageError(
+            f"HYBRID_TEST_SERVER={name}: there is no {BINARIES[name]} (apt-get install redis-server)"
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what talks to the server."""
+    """Mark what talks to the server, and give tests that are coroutines a time limit that works."""
     for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = limited(item.obj, item)
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
+
+
+def limited(test: Callable[..., Any], item: pytest.Function) -> Callable[..., Any]:
+    """Return the test with its time limit: uvloop swallows what pytest-timeout raises on a signal."""
+    marker = item.get_closest_marker("timeout")
+    limit = (
+        marker.args[0]
+        if marker and marker.args
+        else item.config.getoption("timeout") or item.config.getini("timeout")
+    )
+
+    @functools.wraps(test)
+    async def run(*arguments: Any, **fixtures: Any) -> None:
+        async with asyncio.timeout(float(limit or 60)):
+            await test(*arguments, **fixtures)
+
+    return run
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Any]:

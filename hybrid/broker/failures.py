@@ -8,6 +8,7 @@ from typing import Any
 
 import msgpack
 
+from hybrid.broker.outputs import WAKE_UP
 from hybrid.envelope import Envelope, from_fields
 from hybrid.errors import HybridError
 from hybrid.keys import Keys
@@ -38,6 +39,16 @@ class Failure:
             return from_fields(self.fields, self.entry.encode())
         except (KeyError, ValueError):
             return None
+
+    @property
+    def flow(self) -> str:
+        """The flow that the message belongs to, or that an initiating event starts; empty when none is
+        named.
+        """
+        if self.fields.get(b"type") == WAKE_UP.encode():
+            return self.fields.get(b"flow", b"").decode(errors="replace")
+        envelope = self.envelope
+        return (envelope.flow or envelope.id) if envelope else ""
 
     @property
     def data(self) -> bytes:
@@ -91,9 +102,9 @@ def sent_back(keys: Keys, failure: Failure) -> Transition:
         fields[b"time"] = str(envelope.time).encode()
     flat = [item for pair in fields.items() for item in pair]
     effects: list[Item] = [add(keys.own(failure.component), "", flat)]
-    if envelope is not None and envelope.flow:
-        field = f"stuck:{envelope.step}" if envelope.step else "error"
-        effects.append(hdel(keys.flow(envelope.flow), field))
+    if flow := failure.flow:
+        step = envelope.step if envelope is not None else 0
+        effects.append(hdel(keys.flow(flow), f"stuck:{step}" if step else "error"))
     return Transition((), [take(keys.failed(failure.component), failure.entry)], effects)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from hybrid.envelope import Envelope, to_fields
+from hybrid.errors import HandlerError
 from hybrid.keys import Keys
+from hybrid.settings import Settings
 from hybrid.streams.transitions import Item, Wake, add
 
 WAKE_UP = "wake-up"
@@ -17,6 +20,18 @@ WAKE_UP = "wake-up"
 def entered(channel: str) -> str:
     """Return the counter of what has entered a channel."""
     return f"entered:{channel}"
+
+
+def check_outputs(sender: str, sizes: Sequence[int], settings: Settings) -> None:
+    """Raise HandlerError when one settle would send more messages or bytes (one size for each) than it may."""
+    if (number := len(sizes)) > (most := settings.max_outputs):
+        raise HandlerError(
+            f"{sender} sends {number} messages at once, the limit is {most} (HYBRID_MAX_OUTPUTS)"
+        )
+    if (size := sum(sizes)) > (most := settings.max_settle_bytes):
+        raise HandlerError(
+            f"{sender} sends {size:,} bytes at once, the limit is {most:,} (HYBRID_MAX_SETTLE_BYTES)"
+        )
 
 
 def command_output(keys: Keys, envelope: Envelope, data: bytes) -> Item:

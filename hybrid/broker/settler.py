@@ -67,7 +67,12 @@ class Settler:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 codes = await self._apply([transition for transition, _ in batch])
                 for (_, then), code in zip(batch, codes, strict=True):
-                    then(code)
+                    try:
+                        then(code)
+                    except (
+                        Exception
+                    ):  # as a future whose waiter was cancelled; the others must hear all the same
+                        _log.exception("what follows a settle failed")
         finally:
             self._running = None
 

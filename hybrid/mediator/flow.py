@@ -115,7 +115,7 @@ class Flow:
 
     def uuid(self) -> UUID:
         """Return a random UUID; recorded, so that a re-run gets the same."""
-        return UUID(self._recorded(lambda: new_id() + new_id()[:8]))
+        return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
 
     def brought(self, event: object) -> bool:
         """Tell whether this very event came from a step: then it has been broadcast already."""

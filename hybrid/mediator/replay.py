@@ -74,5 +74,5 @@ def _over(state: str, flow: Flow, event: object) -> Progress:
 def _close(run: Coroutine[Any, Any, Any], flow: Flow) -> None:
     """End the run where it waits. What its `finally` blocks do then does not count."""
     flow.closed = True
-    with suppress(Suspended, RuntimeError):  # RuntimeError: it awaits in a `finally`, and so ignores the end
+    with suppress(Suspended, Exception):  # RuntimeError, when it awaits in a `finally` and so ignores the end
         run.close()

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.outputs import WAKE_UP
+from hybrid.broker.outputs import WAKE_UP, check_outputs
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, HybridError, ServerUnavailable, UndecodableMessage
@@ -21,7 +21,7 @@ from hybrid.messages import Event
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.runner import Runner
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import CHECK_FAILED, Item, Transition, hdel
+from hybrid.streams.transitions import ALREADY_HANDLED, CHECK_FAILED, Item, Transition, hdel
 
 Work = dict[str, list[Delivery]]
 """Deliveries by flow: its initiating event, and wake-ups. Those of one flow are folded into one run."""
@@ -66,7 +66,9 @@ class MediatorRunner(Runner):
             ]
             codes = [await code for code in settled]
             again = {flow for flow, code in zip(flows, codes, strict=True) if code == CHECK_FAILED}
-            for flow in flows:
+            for flow, code in zip(flows, codes, strict=True):
+                if code == ALREADY_HANDLED:
+                    self.forget_starts(work[flow])
                 if flow not in again:
                     for delivery in work[flow]:
                         delivery.lane.release(delivery)
@@ -120,8 +122,10 @@ class MediatorRunner(Runner):
             surroundings = Surroundings(
                 self.catalog, self.settings.max_message_bytes, self.workplace.clock.now()
             )
-            return replay(versions[code], event, Flow(record, envelope, surroundings))
-        except HybridError as error:
+            progress = replay(versions[code], event, Flow(record, envelope, surroundings))
+            check_outputs(self.component, [len(step.data) for step in progress.issued], self.settings)
+            return progress
+        except Exception as error:  # also of a function that does not take an event and a flow
             record.facts.setdefault("code", "0")
             return Progress(FAILED, error=error)
 

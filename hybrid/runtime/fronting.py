@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.outputs import command_output, event_output, own_output
+from hybrid.broker.outputs import check_outputs, command_output, event_output, own_output
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, HandlerError
+from hybrid.errors import ApplicationError
 from hybrid.ids import derived_id
 from hybrid.mediator.classes import SIMPLE, Verdict
 from hybrid.mediator.simple import SimpleMediator
@@ -57,16 +57,14 @@ class FrontRunner(Runner):
             assert mediator is not None, "checked at start"
             return [own_output(self.keys, mediator.name, envelope, delivery.fields[b"data"])]
         messages = self._front.handle(event)
-        if len(messages) > self.settings.max_outputs:
-            raise HandlerError(
-                f"{self.component}: {envelope.type} led to {len(messages)} messages, the limit is"
-                f" {self.settings.max_outputs} (HYBRID_MAX_OUTPUTS)"
-            )
-        effects = [self._output(envelope, message, index) for index, message in enumerate(messages)]
+        packed = [encode(message, self.settings.max_message_bytes) for message in messages]
+        check_outputs(self.component, [len(data) for data in packed], self.settings)
+        outputs = enumerate(zip(messages, packed, strict=True))
+        effects = [self._output(envelope, message, data, index) for index, (message, data) in outputs]
         ending = ["flow", envelope.id, "state", "completed", "class", SIMPLE.value]
         return [*effects, add(self.keys.outcomes, "", ending)]
 
-    def _output(self, cause: Envelope, message: Message, index: int) -> Item:
+    def _output(self, cause: Envelope, message: Message, data: bytes, index: int) -> Item:
         out = Envelope(
             derived_id(cause.id, self.component, "simple", str(index)),
             message.type_name,
@@ -77,6 +75,5 @@ class FrontRunner(Runner):
             source=self.component,
             trace=cause.trace,
         )
-        data = encode(message, self.settings.max_message_bytes)
         put = command_output if isinstance(message, Command) else event_output
         return put(self.keys, out, data)

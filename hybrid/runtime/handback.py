@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from hybrid.broker.outputs import again_output
 from hybrid.runtime.delivery import Delivery, Lane
-from hybrid.streams.transitions import Transition, ack
+from hybrid.streams.transitions import Transition, ack, hdel
 
 
 async def hand_back(dropped: Iterable[Delivery], lanes: Sequence[Lane]) -> int:
@@ -29,4 +29,7 @@ def _back(delivery: Delivery) -> Transition:
     fields.setdefault(b"time", delivery.entry.partition(b"-")[0])
     flat = [item for pair in fields.items() for item in pair]
     claim = ack(lane.stream, lane.group, delivery.entry, lane.queue)
-    return Transition((), (claim,), (again_output(lane.shard.keys, lane.component, flat),))
+    effects = [again_output(lane.shard.keys, lane.component, flat)]
+    if delivery.taken_over:
+        effects.append(hdel(lane.shard.keys.starts, delivery.unit))
+    return Transition((), (claim,), effects)

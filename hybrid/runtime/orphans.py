@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hybrid.broker.shard import Shard
 from hybrid.errors import HandlerError, ServerError
@@ -25,9 +25,13 @@ _log = logging.getLogger("hybrid.orphans")
 class Orphans:
     """Looks for deliveries of dead consumers in these lanes, takes them over and runs them one by one."""
 
-    def __init__(self, lanes: Sequence[Lane], workplace: Workplace) -> None:
+    def __init__(
+        self, lanes: Sequence[Lane], workplace: Workplace, on_lost_reply: Callable[[], None]
+    ) -> None:
         self._lanes = lanes
         self._workplace = workplace
+        self._on_lost_reply = on_lost_reply
+        """Called when something may have become ours without our knowing."""
         self._absent: dict[str, dict[str, float]] = {}
         """Per place where consumers are named: since when (monotonic) each has been without a lease."""
         self._queue: deque[Delivery] = deque()
@@ -50,6 +54,7 @@ class Orphans:
                     await self._strike_off(shard)
             except ServerError as error:
                 self._absent.clear()
+                self._on_lost_reply()
                 _log.warning("looking for orphans again: %s", error)
 
     async def run_taken(self) -> None:

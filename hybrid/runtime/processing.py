@@ -8,7 +8,7 @@ from typing import Any
 
 from hybrid.broker import log as outcomes
 from hybrid.broker.failures import error_note
-from hybrid.broker.outputs import event_output, wake_up
+from hybrid.broker.outputs import check_outputs, event_output, wake_up
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode, pack
 from hybrid.context import Context
@@ -171,18 +171,8 @@ class ProcessorRunner(Runner):
         return effects
 
     def _published(self, bound: Bound, envelope: Envelope, published: Sequence[Event]) -> list[Item]:
-        limit = self.settings.max_outputs
-        if len(published) > limit:
-            raise HandlerError(
-                f"{bound.name} published {len(published)} events, the limit is {limit} (HYBRID_MAX_OUTPUTS)"
-            )
         packed = [encode(event, self.settings.max_message_bytes) for event in published]
-        size = sum(map(len, packed))
-        if size > self.settings.max_settle_bytes:
-            most = self.settings.max_settle_bytes
-            raise HandlerError(
-                f"{bound.name} published {size:,} bytes, the limit is {most:,} (HYBRID_MAX_SETTLE_BYTES)"
-            )
+        check_outputs(bound.name, [len(data) for data in packed], self.settings)
         pairs = zip(published, packed, strict=True)
         return [self._broadcast(bound, envelope, event, data, n) for n, (event, data) in enumerate(pairs, 1)]
 

@@ -63,6 +63,17 @@ class Reader:
         except ServerError as error:
             _log.debug("could not unblock: %s", error)
 
+    def recover(self) -> None:
+        """Read the own pending entries again before the next read."""
+        self._recover = True
+
+    async def read_left_over(self) -> None:
+        """Take what we were given and never saw; after the loop has ended, so that nothing stays behind."""
+        try:
+            await self._read_own_pending()
+        except ServerError as error:
+            _log.debug("could not look for what is left: %s", error)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._source.close()
@@ -114,6 +125,7 @@ class Reader:
 
     async def _read_own_pending(self) -> None:
         """Read what we were given and did not see: replies get lost when connections do."""
+        self._recover = False
         for stream, lane in self.lanes.items():
             after = b"0"
             while entries := await self._source.own_pending(stream, after, MOST):
@@ -121,7 +133,6 @@ class Reader:
                 deliveries = lane.accept(entries, self._workplace.clock.now())
                 if deliveries:
                     lane.runner.take(deliveries)
-        self._recover = False
 
     def _on_room(self) -> None:
         self._room.set()

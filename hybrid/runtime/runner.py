@@ -16,7 +16,7 @@ from hybrid.errors import HandlerError, UndecodableMessage
 from hybrid.messages import Message
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import Item, Transition, ack, add, hdel, log, stuck
+from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, stuck
 
 _NOTHING = Envelope("", "")
 
@@ -144,6 +144,8 @@ class Runner:
                 delivery.envelope = None
                 self._last_resort(delivery, error)
             else:
+                if code == ALREADY_HANDLED and delivery.taken_over:
+                    self.forget_starts([delivery])
                 delivery.lane.release(delivery)
 
         return then
@@ -157,6 +159,12 @@ class Runner:
         effects = [failed_output(self.keys, culprit, flat, error, 1)]
         transition = Transition((), (self.claim(delivery, ""),), effects)
         self.shard.settler.put(transition, lambda code: delivery.lane.release(delivery))
+
+    def forget_starts(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget the starts of deliveries that their former owner has settled after all, as it thawed."""
+        units = [delivery.unit for delivery in deliveries if delivery.taken_over]
+        if units:
+            self.shard.settler.put(Transition((), (), [hdel(self.keys.starts, *units)]), lambda code: None)
 
     def spawn(self, work: Any) -> None:
         """Run a coroutine as a task of this runner."""

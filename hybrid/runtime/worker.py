@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from hybrid.broker.shard import Shard, Store
@@ -94,12 +94,15 @@ class Worker:
             await reader.stop()
         await self._end(self._reading)
         await cancelled(self._tasks)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._read_left_over(), 5)
         dropped = [delivery for runner in self._runners() for delivery in runner.drop_waiting()]
         dropped += [delivery for reader in self._readers for delivery in reader.unstarted]
         dropped += self._orphans.waiting
         await self._let_end()
         try:
             await asyncio.wait_for(hand_back(dropped, self._lanes), 5)
+            await self._lease.stop()
             for shard in self._store.shards:
                 await shard.writes.leave(shard.keys.consumers, shard.keys.lease(self.consumer), self.consumer)
         except (ServerError, TimeoutError) as error:
@@ -121,10 +124,10 @@ class Worker:
         for shard in self._store.shards:
             self._background(Schedule(shard, self.names, self._workplace).run())
             self._background(Housekeeping(shard, topics, self._workplace).run())
-        self._orphans = Orphans(self._lanes, self._workplace)
+        self._orphans = Orphans(self._lanes, self._workplace, self._recover)
         self._background(self._orphans.look())
         self._background(self._orphans.run_taken())
-        self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
+        self._reading = [self._watched(reader.run()) for reader in self._readers]
 
     def _build(self, shard: Shard) -> None:
         """Make the runners, lanes and readers of one shard."""
@@ -202,7 +205,17 @@ class Worker:
     async def _renew(self) -> None:
         for reader in self._readers:
             await reader.renew()
-        await self._enrol()
+        while True:
+            try:
+                return await self._enrol()
+            except ServerError as error:
+                _log.warning("enrolling again: %s", error)
+                await asyncio.sleep(0.5)
+
+    def _recover(self) -> None:
+        """Have the own pending entries read again: some may have been given to us without our knowing."""
+        for reader in self._readers:
+            reader.recover()
 
     async def _enrol(self) -> None:
         said = facts(self._workplace, self.names, socket.gethostname(), os.getpid())
@@ -211,6 +224,10 @@ class Worker:
 
     def _runners(self) -> set[Taker]:
         return {lane.runner for lane in self._lanes}
+
+    async def _read_left_over(self) -> None:
+        for reader in self._readers:
+            await reader.read_left_over()
 
     async def _let_end(self) -> None:
         """Wait until running handlers have ended and are settled; cancel what takes too long."""
@@ -231,7 +248,20 @@ class Worker:
             await asyncio.wait(tasks, timeout=self._store.settings.block_ms / 1000 + 5)
 
     def _background(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        self._tasks.append(self._watched(work))
+
+    def _watched(self, work: Any) -> asyncio.Task[None]:
+        """Run a part of the worker. When it fails in a way that nobody foresaw, the worker stops."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and isinstance(error := task.exception(), Exception):
+                _log.critical("the worker is broken, start it anew", exc_info=error)
+                self.error = self.error or error
+                self.stopped.set()
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(ended)
+        return task
 
     async def _abandon(self) -> None:
         """Close everything that was opened."""

@@ -29,6 +29,8 @@ _WAIT = (redis.exceptions.OutOfMemoryError, redis.exceptions.ClusterDownError, r
 _WAIT_WORDS = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY ")
 """Answers that say: not now. Those with a class of their own have lost their first word."""
 
+AT_ONCE = 200
+"""How many commands of one client are under way at the same time; the others wait. Below the pool's limit."""
 AsyncClient = Any
 """A redis-py asyncio client: Redis or RedisCluster. Their stubs disagree, so none of them is named here."""
 

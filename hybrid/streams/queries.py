@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hybrid.streams.connection import AsyncClient, plain_errors
+from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
 from hybrid.streams.scripts import Entries, call_script, pairs
 
 
@@ -15,11 +16,13 @@ class Queries:
     def __init__(self, client: AsyncClient, url: str) -> None:
         self._client = client
         self._url = url
+        self._turn = asyncio.Semaphore(AT_ONCE // 2)
 
     async def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
         """Return whole hashes of one shard in one round trip; {} for one that does not exist."""
         with plain_errors(self._url):
-            return [pairs(flat) for flat in await call_script(self._client, "load", keys)]
+            async with self._turn:
+                return [pairs(flat) for flat in await call_script(self._client, "load", keys)]
 
     async def hash(self, key: str) -> dict[bytes, bytes]:
         """Return a whole hash."""
@@ -101,11 +104,13 @@ class Queries:
 
     async def _one(self, *command: Any) -> Any:
         with plain_errors(self._url):
-            return await self._client.execute_command(*command)
+            async with self._turn:
+                return await self._client.execute_command(*command)
 
     async def _many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
         with plain_errors(self._url):
             pipe = self._client.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command)
-            return await pipe.execute()  # type: ignore[no-any-return]
+            async with self._turn:
+                return await pipe.execute()  # type: ignore[no-any-return]

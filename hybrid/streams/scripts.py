@@ -6,6 +6,7 @@ Each script stands in lua/NAME.lua, with a contract at its head. A script that t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import msgpack
 import redis
 
-from hybrid.streams.connection import AsyncClient, plain_errors
+from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
 from hybrid.streams.transitions import Transition, packed
 
 
@@ -56,6 +57,7 @@ class Scripts:
     def __init__(self, client: AsyncClient, url: str) -> None:
         self._client = client
         self._url = url
+        self._turn = asyncio.Semaphore(AT_ONCE // 2)
 
     async def settle(self, counters: str, transitions: Sequence[Transition]) -> list[int]:
         """Apply transitions; return for each 1 applied, 0 already handled, -1 a check failed."""
@@ -110,7 +112,8 @@ class Scripts:
 
     async def _call(self, name: str, keys: Sequence[str], *arguments: Any) -> Any:
         with plain_errors(self._url):
-            return await call_script(self._client, name, keys, *arguments)
+            async with self._turn:
+                return await call_script(self._client, name, keys, *arguments)
 
 
 async def call_script(client: AsyncClient, name: str, keys: Sequence[str], *arguments: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Small writes that are no part of a settle: groups of queues, marks of workers. A full server takes them, too."""
+"""Small writes that are no part of a settle: groups of queues, marks of workers. A full server takes
+them, too.
+"""
 
 from __future__ import annotations
 

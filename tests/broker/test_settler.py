@@ -29,7 +29,7 @@ async def test_a_lone_one_does_not_wait_and_many_are_gathered(shard, monkeypatch
     monkeypatch.setattr(shard.scripts, "settle_packed", noted)
     codes = await asyncio.gather(*(shard.settler.settle(adding(shard.keys, n)) for n in range(1200)))
     assert codes == [1] * 1200
-    assert len(sizes) == 3  # 500, 500, 200: all were there when it began
+    assert len(sizes) == 4  # 1 at once, and 500, 500, 199, which were all there when it had ended
     assert await shard.queries.lengths([shard.keys.own("m")]) == [1200]
 
 
@@ -118,8 +118,43 @@ async def test_drain_returns_at_once_when_idle_and_waits_when_not(shard):
     assert codes == [1] * 700
 
 
+async def test_drain_waits_for_a_lone_one_and_what_gathered_behind_it(shard):
+    codes = []
+    lone = asyncio.create_task(shard.settler.settle(adding(shard.keys)))
+    await asyncio.sleep(0)
+    shard.settler.put(adding(shard.keys), codes.append)
+    await shard.settler.drain()
+    assert codes == [1]
+    assert await lone == 1
+
+
+async def test_one_who_waits_is_cancelled(shard):
+    first = asyncio.create_task(shard.settler.settle(adding(shard.keys)))
+    second = asyncio.create_task(shard.settler.settle(adding(shard.keys)))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == 1
+    second = asyncio.create_task(shard.settler.settle(adding(shard.keys)))
+    third = asyncio.create_task(shard.settler.settle(adding(shard.keys)))
+    fourth = asyncio.create_task(shard.settler.settle(adding(shard.keys)))
+    await asyncio.sleep(0)
+    third.cancel()
+    assert await fourth == await second == 1
+    await shard.settler.drain()
+
+
+async def test_a_callback_that_fails_takes_no_other_with_it(shard, caplog):
+    codes, cancelled = [], asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    shard.settler.put(adding(shard.keys), cancelled.set_result)
+    shard.settler.put(adding(shard.keys), codes.append)
+    await shard.settler.drain()
+    assert codes == [1]
+    assert "what follows a settle failed" in caplog.text
+
+
 async def test_the_error_is_ours(shard, raw):
     raw.set(shard.keys.own("m"), "foreign")
-    with pytest.raises(ServerError, match="WRONGTYPE|wrong kind"):
+    with pytest.raises(ServerError, match=r"WRONGTYPE|wrong kind"):
         await shard.scripts.settle(shard.keys.counters, [adding(shard.keys)])
     raw.delete(shard.keys.own("m"))

@@ -24,6 +24,7 @@ EXPORTED = [
     "Settings",
     "SimpleMediator",
     "StepTimeout",
+    "Verdict",
     "days",
     "hours",
     "minutes",

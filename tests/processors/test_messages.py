@@ -49,7 +49,7 @@ WRONG = [
     ({"lines": f"{PRIDE}*1@9.999"}, "no more than 2 decimal places"),
     ({"lines": f"{PRIDE}*1@9.99,{PRIDE}*2@9.99"}, "stands in more than one line"),
     ({"lines": []}, "at least 1 item"),
-    ({"coupon": "X"}, "coupon: Extra inputs are not permitted"),
+    ({"coupon": "X"}, "coupon: there is no such field"),
 ]
 
 

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from hybrid.streams.transitions import Transition, ack, add
+
 
 @pytest.fixture
 def shard(store):
@@ -33,6 +35,12 @@ def bench(shard, raw):
     async def retain(*groups, most=10**6, size=1 << 40, age=10**12, hard=10**6):
         places = [topic, keys.groups, keys.counters]
         return await shard.scripts.retain(places, "topic:t", (most, size, age, hard), [*groups])
+
+    def adding():
+        return Transition(effects=[add(topic, "entered:topic:t", ["id", "x"])])
+
+    def settling(entry):
+        return adding()._replace(claims=[ack(queue, "hybrid", entry, True, "settled:q")])
 
     def counter(field):
         return int(raw.hget(keys.counters, field) or 0)

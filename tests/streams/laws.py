@@ -1,4 +1,7 @@
-"""What must hold in the small world at every moment, and when all is done. Looked up in Redis, not in the actors."""
+"""What must hold in the small world at every moment, and when all is done.
+
+It is looked up in Redis, not in the actors.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,11 @@ class Laws:
         twice = {key for key, times in self.done.items() if times > 1 and key[0] not in self.world.replayed}
         assert not twice, f"settled more than once: {twice}"
         broadcasts = Counter(self.world.broadcasts)
-        handled = {derived_id(id, who, "handler", "0") for who, id, what in self.done if what == "done" and who in COMMANDS}
+        handled = {
+            derived_id(id, who, "handler", "0")
+            for who, id, what in self.done
+            if what == "done" and who in COMMANDS
+        }
         assert set(broadcasts) == handled, "broadcasts and settled commands differ"
         assert max(broadcasts.values(), default=1) == 1, "broadcast twice"
 
@@ -64,10 +71,16 @@ class Laws:
             keys += [self.keys.later(name), self.keys.failed(name), *streams, *topics]
             channels = [self.keys.channel(key) for key in (*streams, *topics)]
             layout.append([name, len(streams), len(topics), channels])
-        for name, later, failed, *left, channels in await self.world.scripts.ledger(keys, QUEUE_GROUP, layout):
+        for name, later, failed, *left, channels in await self.world.scripts.ledger(
+            keys, QUEUE_GROUP, layout
+        ):
             entered = sum(channel[1] for channel in channels)
             here = later + failed + sum(waiting + pending for _, _, waiting, pending, _, _ in channels)
-            if name.decode() not in self.world.replayed if isinstance(name, bytes) else name not in self.world.replayed:
+            if (
+                name.decode() not in self.world.replayed
+                if isinstance(name, bytes)
+                else name not in self.world.replayed
+            ):
                 assert entered - sum(left) == here, f"{name}: {entered} entered, {left} left, {here} here"
 
     async def _places(self, name: str) -> Counter[str]:
@@ -86,11 +99,15 @@ class Laws:
 
     async def _unsettled(self, group: str) -> list[Any]:
         client, topic = self.world.client, self.world.topic
-        (last,) = [g["last-delivered-id"] for g in await client.xinfo_groups(topic) if g["name"] == group.encode()]
+        (last,) = [
+            g["last-delivered-id"] for g in await client.xinfo_groups(topic) if g["name"] == group.encode()
+        ]
         pending = await client.xpending_range(topic, group, "-", "+", 1000)
         entries = await self.world.queries.range(topic, f"({last.decode()}")
         for row in pending:
-            found = await self.world.queries.range(topic, row["message_id"].decode(), row["message_id"].decode())
+            found = await self.world.queries.range(
+                topic, row["message_id"].decode(), row["message_id"].decode()
+            )
             assert found, f"{group}: {row} was trimmed before it was settled"
             entries += found
         return entries
@@ -117,7 +134,7 @@ class Laws:
         """Law 3, for flows: what is unfinished waits for something that is there."""
         world, keys = self.world, self.keys
         woken = set()
-        for entry, fields in await world.queries.range(keys.own(MEDIATOR)):
+        for _, fields in await world.queries.range(keys.own(MEDIATOR)):
             woken.add((fields.get(b"flow") or fields[b"id"]).decode())
         timers = {member.decode() for member in await world.queries.members(keys.timers, 1000)}
         there = {*places["pay"], *places["ship"], *timers}
@@ -136,7 +153,9 @@ class Laws:
         for field, value in record.items():
             if field.startswith(b"result:"):
                 run = record[b"run"].decode()
-                assert value.decode().endswith(f"/{run}"), f"{id}: {field!r} is of another run than {run}: {value!r}"
+                assert value.decode().endswith(f"/{run}"), (
+                    f"{id}: {field!r} is of another run than {run}: {value!r}"
+                )
                 first = self.results.setdefault(f"{id}/{run}/{field.decode()}", value)
                 assert first == value, f"{id}: {field!r} was {first!r} and became {value!r}"
 

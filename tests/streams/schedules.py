@@ -36,7 +36,9 @@ def play(world: World, dice: Random, moves: int) -> None:
 def move(world: World, dice: Random) -> None:
     """Make one move."""
     actor = dice.choice(world.actors)
-    kind = dice.choices(("go", "finish", "crash", "freeze", "thaw", "clerk", "lose"), (45, 15, 5, 5, 10, 25, 1))[0]
+    kind = dice.choices(
+        ("go", "finish", "crash", "freeze", "thaw", "clerk", "lose"), (45, 15, 5, 5, 10, 25, 1)
+    )[0]
     if kind in {"go", "finish"}:
         if actor.job is None:
             world.begin(actor, world.job_for(actor, dice.randrange(8), dice.randint(1, 3)))
@@ -121,7 +123,13 @@ def a_spurious_wake_up_half_way(world: World) -> None:
 def a_loser_comes_late(world: World) -> None:
     """Of two commands one was enough, and the flow is further when the other one is done."""
     first, _, worker, other, clerk = world.actors
-    begun(world, [(1, [("pay", OK, False), ("ship", RETRY, False)]), (2, [("pay", FAIL, False), ("pay", FAIL, False)])])
+    begun(
+        world,
+        [
+            (1, [("pay", OK, False), ("ship", RETRY, False)]),
+            (2, [("pay", FAIL, False), ("pay", FAIL, False)]),
+        ],
+    )
     world.do(worker, world.work(worker, QUEUES, 9))
     world.do(first, world.work(first, 0, 9))
     world.do(clerk, world.keep_time())

@@ -1,4 +1,4 @@
-"""The proof can fail: each guard that is taken out of a script is missed by the laws in one of the hard schedules."""
+"""The proof can fail: take any guard out of a script, and the laws break in one of the hard schedules."""
 
 import asyncio
 import re
@@ -20,10 +20,10 @@ MUTANTS = {
     "an entry is settled whoever else has": ("settle", r"(call\('XACK', .*?\)) == 0", r"\1 == -1"),
     "settled entries stay in queues": ("settle", r"if c\[5\] == 1 then", "if false then"),
     "the version is not checked": ("settle", r"return \(call\('HGET', .*? == c\[3\]", "return true"),
-    "a result counts that nobody waits for": ("settle", r"(call\('HDEL', flow, 'wait:' .. step\)) == 1", r"\1 < 2"),
+    "a result counts that nobody awaits": ("settle", r"(call\('HDEL', flow, 'wait:'.*?\)) == 1", r"\1 < 2"),
     "a later result replaces the first": ("settle", r"'HSETNX'(.*?) == 0", r"'HSET'\1 == 2"),
     "results of former runs count": ("settle", r"if call\('HGET', flow, 'run'\) ~= e\[4\]", "if false"),
-    "an await does not see earlier results": ("settle", r"if call\('HEXISTS', flow, 'result:' .. step\) == 1", "if false"),
+    "an await does not see earlier results": ("settle", r"if call\('HEXISTS', .*? == 1", "if false"),
     "the last result wakes nobody up": ("settle", r"(call\('HINCRBY', flow, 'need', -1\)) == 0", r"\1 == -9"),
     "what was scheduled is taken twice": ("settle", r"return (call\('ZREM', .*?\)) == 1", r"return \1 < 2"),
     "a failure is taken twice": ("settle", r"return (call\('XDEL', .*?\)) == 1", r"return \1 < 2"),
@@ -34,9 +34,9 @@ MUTANTS = {
     "dead consumers go with what they hold": ("takeover", "if #pending == 0 then", "if true then"),
     "empty dead consumers stay": ("takeover", r"redis.call\('XGROUP', 'DELCONSUMER', .*?\)", ""),
     "unsettled broadcasts are trimmed": ("retain", r"if safe and before\(safe, limit\)", "if false"),
-    "the low-water mark is what was delivered": ("retain", r"oldest and shift\(oldest, -1\) or last\)", "last)"),
+    "the mark is what was delivered": ("retain", r"oldest and shift\(oldest, -1\) or last\)", "last)"),
     "a lost group begins at the end": ("register", r"local start = mark or", "local start = mark and '$' or"),
-    "unfinished flows are forgotten": ("forget", r"if redis.call\('HEXISTS', flow, 'ended'\) == 1", "if true"),
+    "unfinished flows are forgotten": ("forget", r"if redis.call\('HEXISTS', .*?\) == 1", "if true"),
 }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_the_scripts_as_they_are_pass(seed, playing):
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_it_is_caught(name, playing, monkeypatch):
+def test_it_is_caught(name, playing, monkeypatch, record_property):
     script, old, new = MUTANTS[name]
     text, times = re.subn(old, new, SCRIPTS[script].text)
     assert times == 1, f"{script}.lua has changed: {old!r} is {times} times in it"
@@ -82,6 +82,6 @@ def test_it_is_caught(name, playing, monkeypatch):
         try:
             playing(play_hard, schedule)
         except AssertionError as error:
-            print(f"{schedule.__name__}: {error}")
+            record_property("caught by", f"{schedule.__name__}: {error}")
             return
     pytest.fail(f"no schedule notices that {name}")

@@ -1,4 +1,4 @@
-"""The protocol under random schedules: crashes, lost replies, late actors, timeouts, operators (see world.py).
+"""The protocol under random schedules of crashes, lost replies, late actors, timeouts, operators (world.py).
 
 Some examples by default; `make prove` and `make prove-short` run many.
 """
@@ -11,7 +11,14 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hybrid.ids import new_id
 from hybrid.keys import Keys
@@ -23,9 +30,9 @@ from tests.streams.world import COMMANDS, GROUPS, World
 MANY = {"short": 400, "full": 4000}
 
 OUTCOMES = st.sampled_from([["ok"], ["ok"], ["retry", "ok"], ["fail", "ok"], ["fail", "retry", "ok"]])
-STAGES = st.lists(st.tuples(st.sampled_from(COMMANDS), OUTCOMES, st.booleans()), min_size=1, max_size=3).flatmap(
-    lambda commands: st.tuples(st.integers(1, len(commands)), st.just(commands))
-)
+STAGES = st.lists(
+    st.tuples(st.sampled_from(COMMANDS), OUTCOMES, st.booleans()), min_size=1, max_size=3
+).flatmap(lambda commands: st.tuples(st.integers(1, len(commands)), st.just(commands)))
 PLANS = st.lists(STAGES, min_size=1, max_size=3)
 IDS = st.sampled_from(["f1", "f2", "f3"])
 WHO = st.integers(0, 4)

@@ -87,7 +87,9 @@ class TestTransitions:
 
     def test_keys_are_named_once(self):
         item = fresh("new", "old", "id", 1, 1)
-        keys, _ = packed("counters", [Transition((), [item, item], [add("s", "", []), count("counters", "n")])])
+        keys, _ = packed(
+            "counters", [Transition((), [item, item], [add("s", "", []), count("counters", "n")])]
+        )
         assert keys == ["counters", "new", "old", "s"]
 
 
@@ -122,7 +124,9 @@ class TestClaims:
         (entry,) = bench.fill(bench.queue, 1)
         bench.read(bench.queue, "hybrid", "old")
         bench.raw.xclaim(bench.queue, "hybrid", "new", 0, [entry])
-        settle = Transition((), [ack(bench.queue, "hybrid", entry, True)], [add(bench.topic, "", ["id", "x"])])
+        settle = Transition(
+            (), [ack(bench.queue, "hybrid", entry, True)], [add(bench.topic, "", ["id", "x"])]
+        )
         assert await bench.settle(settle) == [1]
         assert await bench.settle(settle) == [0]
         assert bench.raw.xlen(bench.topic) == 1
@@ -194,8 +198,12 @@ class TestFresh:
 
 class TestEffects:
     async def test_add_counts(self, bench):
-        await bench.settle(Transition(effects=[add(bench.topic, "entered:topic:t", ["id", "x", "data", b"\xff\0"])] * 2))
-        assert [fields for _, fields in bench.raw.xrange(bench.topic)] == [{b"id": b"x", b"data": b"\xff\0"}] * 2
+        await bench.settle(
+            Transition(effects=[add(bench.topic, "entered:topic:t", ["id", "x", "data", b"\xff\0"])] * 2)
+        )
+        assert [fields for _, fields in bench.raw.xrange(bench.topic)] == [
+            {b"id": b"x", b"data": b"\xff\0"}
+        ] * 2
         assert bench.counter("entered:topic:t") == 2
 
     async def test_add_without_a_counter(self, bench):
@@ -242,8 +250,16 @@ class TestEffects:
         assert bench.raw.hlen(flow) == 2
 
     async def test_bytes_pass_unharmed(self, bench):
-        data = [bytes(range(256)), b"", b"\0", pack({"n": 2**63, "x": [None, b"\xff", 1.5]}), b"\x80" * 70_000]
-        await bench.settle(*(Transition(effects=[add(bench.topic, "", ["id", "ü€𝄞", "data", d])]) for d in data))
+        data = [
+            bytes(range(256)),
+            b"",
+            b"\0",
+            pack({"n": 2**63, "x": [None, b"\xff", 1.5]}),
+            b"\x80" * 70_000,
+        ]
+        await bench.settle(
+            *(Transition(effects=[add(bench.topic, "", ["id", "ü€𝄞", "data", d])]) for d in data)
+        )
         assert [fields[b"data"] for _, fields in bench.raw.xrange(bench.topic)] == data
         assert bench.raw.xrange(bench.topic)[0][1][b"id"].decode() == "ü€𝄞"
 
@@ -264,7 +280,14 @@ class TestFlows:
         await self.results(bench, flow, wake, "1", "1", "2")
         assert self.wakes(bench) == 1
         assert bench.raw.xrange(bench.queue)[0][1] == {b"id": b"f/wake", b"flow": b"f"}
-        assert record(bench, flow) == {"version": "1", "run": "1", "need": "0", "late": "2", "result:1": "ok", "result:2": "ok"}
+        assert record(bench, flow) == {
+            "version": "1",
+            "run": "1",
+            "need": "0",
+            "late": "2",
+            "result:1": "ok",
+            "result:2": "ok",
+        }
 
     async def test_the_first_result_counts(self, bench, flow, wake):
         await self.results(bench, flow, wake, "1", value=b"timeout")
@@ -302,7 +325,9 @@ class TestFlows:
         assert not bench.raw.exists(bench.keys.flow("gone"))
 
     async def test_stuck_until_the_result(self, bench, flow, wake):
-        await bench.settle(Transition(effects=[stuck(flow, 1, "1", b"why"), stuck(flow, 2, "2", b"former run")]))
+        await bench.settle(
+            Transition(effects=[stuck(flow, 1, "1", b"why"), stuck(flow, 2, "2", b"former run")])
+        )
         assert record(bench, flow)["stuck:1"] == "why"
         assert "stuck:2" not in record(bench, flow)
         await self.results(bench, flow, wake, "1")

@@ -2,8 +2,8 @@
 
 Every job that an actor does is a coroutine which stops before each call to the server. Whoever drives the
 world decides for each stop: the call is made; its reply, or it itself, is lost on the way; the actor dies,
-or loses its lease and goes on late. So a schedule is a list of small decisions, and the actors' programs read as the
-real ones do. The programs follow design.md; the handlers' outcomes are written in the commands.
+or loses its lease and goes on late. So a schedule is a list of small decisions, and the actors' programs
+read as the real ones do. The programs follow design.md; the handlers' outcomes are written in the commands.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GROUPS = ("mail", "audit")
 FOREVER = 10**9
 
 Plan = list[tuple[int, list[tuple[str, list[str], bool]]]]
-"""A flow: per stage how many results it needs, and its commands: (type, outcome per attempt, with timeout)."""
+"""A flow: per stage how many results it needs, and its commands (type, outcome per attempt, with timeout)."""
 
 
 class Lost(Exception):
@@ -260,7 +260,10 @@ class World:
         self.sent.setdefault(id, plan)
         keys = self.keys
         new = fresh(keys.seen_new, keys.seen_old, id, FOREVER, 1000)
-        effects = [add(keys.own(MEDIATOR), "entered:own:m", self.start_of(id)), self.logged("client", id, "sent")]
+        effects = [
+            add(keys.own(MEDIATOR), "entered:own:m", self.start_of(id)),
+            self.logged("client", id, "sent"),
+        ]
         await self.settled([Transition(claims=[new], effects=effects)])
 
     async def send_past_window(self, id: str) -> None:
@@ -305,7 +308,10 @@ class World:
             if again:
                 effects = [add(self.keys.own(processor), "", again_fields(envelope, fields[b"data"]))]
             else:
-                effects = [count(self.keys.counters, f"discarded:{processor}"), *self.outcome(envelope, "given-up")]
+                effects = [
+                    count(self.keys.counters, f"discarded:{processor}"),
+                    *self.outcome(envelope, "given-up"),
+                ]
                 effects.append(self.logged(processor, envelope.id, "discarded"))
             transitions.append(Transition(claims=[take(stream, entry)], effects=effects))
         await self.settled(transitions)
@@ -348,7 +354,9 @@ class World:
         transitions = []
         for member in timers:
             flow, run, step = member.decode().split("/")
-            envelope = Envelope(member.decode(), "timer", flow=flow, run=int(run), step=int(step), reply=MEDIATOR)
+            envelope = Envelope(
+                member.decode(), "timer", flow=flow, run=int(run), step=int(step), reply=MEDIATOR
+            )
             transitions.append(
                 Transition(claims=[fire(keys.timers, member)], effects=self.outcome(envelope, "timeout")[:1])
             )
@@ -413,7 +421,9 @@ class World:
             processor = group if stream == self.topic else self.queues[stream]
             for entry, fields in entries:
                 assert fields, f"{entry!r} of {stream} was trimmed before {group} settled it"
-                units.append(Unit(stream, group, entry, processor, from_fields(fields, entry), fields[b"data"]))
+                units.append(
+                    Unit(stream, group, entry, processor, from_fields(fields, entry), fields[b"data"])
+                )
         if units:
             await (self.mediate(units) if actor.kind == "mediator" else self.settled(map(self.handle, units)))
 
@@ -438,13 +448,17 @@ class World:
     def handle(self, unit: Unit) -> Transition:
         """A handler runs; how that ends is written in the command, or drawn from the broadcast's id."""
         envelope, name = unit.envelope, unit.processor
-        outcomes = [["ok"], ["retry", "ok"], ["fail", "ok"], ["ok"]][crc32(f"{name}{envelope.id}".encode()) % 4]
+        outcomes = [["ok"], ["retry", "ok"], ["fail", "ok"], ["ok"]][
+            crc32(f"{name}{envelope.id}".encode()) % 4
+        ]
         if envelope.flow:
             outcomes = unpack(unit.data)
         outcome = outcomes[min(envelope.attempt, len(outcomes)) - 1]
         if outcome == "retry" and not self.spill:
             member = pack(again_fields(envelope, unit.data))
-            return Transition(claims=[unit.ack(self.keys, "")], effects=[schedule(self.keys.later(name), 0, member)])
+            return Transition(
+                claims=[unit.ack(self.keys, "")], effects=[schedule(self.keys.later(name), 0, member)]
+            )
         if outcome == "fail" and not self.spill:
             effects = [add(self.keys.failed(name), "", to_fields(envelope, unit.data))]
             if envelope.flow:
