@@ -18,13 +18,13 @@ from hybrid.broker.outputs import event_output, own_output
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, UnknownFlow, WaitTimeout
+from hybrid.errors import ApplicationError, ServerError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id
 from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
 from hybrid.messages import Event, Message
 from hybrid.outcomes import OutcomeWatch
 from hybrid.settings import Settings
-from hybrid.streams.transitions import Transition, fresh
+from hybrid.streams.transitions import Transition, fresh, packed
 from hybrid.topology import Topology
 
 BATCH = 500
@@ -113,7 +113,7 @@ class Client:
     async def wait(self, flow: str, *, timeout: float = 30.0) -> Outcome:
         """Wait until an initiating event's flow has ended or failed (then somebody must mend it); return how.
 
-        `timeout` is in seconds. Raises WaitTimeout; the flow goes on all the same.
+        `timeout` is in seconds. Raises WaitTimeout or ServerUnavailable; the flow goes on all the same.
         """
         watching = [await self._watch(shard) for shard in self._store.shards]
         futures = [watch.expect(flow) for watch in watching]
@@ -149,28 +149,37 @@ class Client:
         receipts: list[Receipt] = []
         under_way: asyncio.Task[list[Receipt]] | None = None
         for start in range(0, len(sendings), BATCH):
-            following = asyncio.create_task(self._send_batch(sendings[start : start + BATCH]))
+            following = asyncio.create_task(self._send_batch(sendings[start : start + BATCH], under_way))
             if under_way:
                 receipts += await under_way
             under_way = following
         return [*receipts, *(await under_way if under_way else ())]
 
-    async def _send_batch(self, sendings: Sequence[Sending]) -> list[Receipt]:
+    async def _send_batch(
+        self, sendings: Sequence[Sending], before: asyncio.Task[list[Receipt]] | None
+    ) -> list[Receipt]:
         by_shard: dict[Shard, list[int]] = {}
         for place, (shard, _, _) in enumerate(sendings):
             by_shard.setdefault(shard, []).append(place)
         receipts: list[Receipt] = [Receipt("")] * len(sendings)
-        for shard, places in by_shard.items():
-            transitions = [sendings[place][2] for place in places]
-            codes = await shard.scripts.settle(shard.keys.counters, transitions)
+        batches = [
+            (shard, places, packed(shard.keys.counters, [sendings[place][2] for place in places]))
+            for shard, places in by_shard.items()
+        ]
+        if before:
+            await asyncio.wait([before])
+            if before.exception():
+                return []  # nothing is sent after what could not be
+        for shard, places, batch in batches:
+            codes = await shard.scripts.settle_packed(*batch)
             for place, code in zip(places, codes, strict=True):
                 receipts[place] = Receipt(sendings[place][1], duplicate=code == 0)
         return receipts
 
     def _sending(self, event: Event, id: str | None) -> Sending:
-        front = self.topology.front_of(type(event))
         id = checked_id(id) if id else new_id()
         shard, envelope, data = self._enveloped(event, id)
+        front = self.topology.front_of(type(event))
         effect = own_output(shard.keys, front.name, envelope, data)
         return shard, id, Transition((), (self._fresh(shard, id),), (effect,))
 
@@ -196,7 +205,12 @@ class Client:
         watch = self._watches.get(shard.number)
         if watch is None:
             watch = self._watches[shard.number] = OutcomeWatch(shard, self._store.settings.block_ms)
-            await watch.start()
+            try:
+                await watch.start()
+            except ServerError:
+                del self._watches[shard.number]
+                await watch.close()
+                raise
         return watch
 
     async def _recorded(self, flow: str) -> Outcome | None:

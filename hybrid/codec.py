@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgpack
-from pydantic import BaseModel, Secret, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from hybrid.errors import InvalidMessage, MessageTooLarge, UndecodableMessage
@@ -48,10 +48,7 @@ _FROM_EXT: dict[int, Callable[[bytes], Any]] = {
 
 def pack(value: Any) -> bytes:
     """Return plain data as msgpack. Raises TypeError or ValueError for what can't be packed."""
-    try:
-        return _packers.packer.pack(value)  # type: ignore[no-any-return]
-    except OverflowError:
-        return _packers.packer.pack(_with_wide_integers(value))  # type: ignore[no-any-return]
+    return _packers.packer.pack(value)  # type: ignore[no-any-return]
 
 
 def unpack(data: bytes) -> Any:
@@ -125,27 +122,14 @@ def _default(value: Any) -> Any:
 
 
 def _unwrapped(value: Any) -> Any:
-    plain = value is None or isinstance(value, str | bytes | bytearray | int | float | dict | list | tuple)
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else _default(value)
+    plain = value is None or isinstance(value, str | bytes | bytearray | float | dict | list | tuple)
     return value if plain else _default(value)
 
 
 def _ext(code: int, raw: bytes) -> Any:
     return _FROM_EXT[code](raw)
-
-
-def _with_wide_integers(value: Any) -> Any:
-    """Return data in which integers beyond 64 bits are extension types; only reached when there are any."""
-    if isinstance(value, BaseModel | Secret | Enum) or is_dataclass(value):
-        value = _default(value)
-    if isinstance(value, msgpack.ExtType):
-        return value
-    if isinstance(value, dict):
-        return {_with_wide_integers(k): _with_wide_integers(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_with_wide_integers(item) for item in value]
-    if type(value) is int and not -(2**63) <= value < 2**64:
-        return msgpack.ExtType(7, str(value).encode())
-    return value
 
 
 class _Packers(threading.local):

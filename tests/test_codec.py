@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,19 @@ class TestRoundTrips:
         assert got == message
         assert str(got.secret.get_secret_value()) == "1.50"
         assert got.hidden.get_secret_value() == line
+
+    def test_wide_integers_wherever_they_are(self):
+        class Wide(IntEnum):
+            ONE = 2**90
+
+        class Hidden(Event):
+            secret: Secret[int]
+            items: list[Any]
+
+        message = Hidden(secret=-(2**80), items=[Wide.ONE, {"x": {2**70: Point(2**75)}}, (2**64,)])
+        got = through(message)
+        assert got.secret == message.secret
+        assert got.items == [2**90, {"x": {2**70: {"x": 2**75, "raw": b""}}}, [2**64]]
 
     def test_moments_in_zones_with_an_hour_twice(self):
         for fold in (0, 1):

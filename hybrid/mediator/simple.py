@@ -37,7 +37,7 @@ class Rule:
         if verdict.event_class not in self.classes:
             declared = ", ".join(cls.name for cls in self.classes)
             raise HandlerError(f"rule {self.name} gave {given!r}, it declares {declared}")
-        return verdict
+        return Verdict(EventClass(verdict.event_class), verdict.reason)  # "hard" is as good as HARD
 
 
 class SimpleMediator:

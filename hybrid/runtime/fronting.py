@@ -44,12 +44,17 @@ class FrontRunner(Runner):
                 )
                 effects = self._effects(event, classified, verdict, delivery)
             except Exception as error:  # a rule may raise anything
-                self.fail(delivery, error)
+                self.fail(delivery, error, extra=self._told(delivery))
             else:
                 note = f"{verdict.event_class.value} by {rule.name}" + (
                     f": {verdict.reason}" if verdict.reason else ""
                 )
                 self.end(delivery, outcomes.CLASSIFIED, effects, note)
+
+    def _told(self, delivery: Delivery) -> list[Item]:
+        """Return the effect that tells those who wait for an event that it has failed."""
+        id = delivery.envelope.id if delivery.envelope else ""
+        return [add(self.keys.outcomes, "", ["flow", id, "state", "failed"])] if id else []
 
     def _effects(self, event: Event, envelope: Envelope, verdict: Verdict, delivery: Delivery) -> list[Item]:
         if verdict.event_class is not SIMPLE:

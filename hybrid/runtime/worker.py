@@ -56,6 +56,8 @@ class Worker:
         self.stopped = asyncio.Event()
         self.error: Exception | None = None
         """Why it stopped by itself."""
+        self._opened = ""
+        """The id of the store that it was started on."""
         self._store = store
         self._resources = list(resources)
         self._stack = AsyncExitStack()
@@ -111,6 +113,7 @@ class Worker:
 
     async def _start(self) -> None:
         await self._store.open()
+        self._opened = self._store.id
         settings: Settings = self._store.settings
         self._workplace.resources = await open_resources(self._resources, {Settings: settings}, self._stack)
         for shard in self._store.shards:
@@ -163,16 +166,17 @@ class Worker:
 
     async def _restore(self) -> None:
         """Make sure that all groups exist, and that the store is the one that we opened."""
-        known = self._store.id
         await self._store.open()
-        if known and self._store.id != known:
+        if self._store.id != self._opened:
             self.error = StoreMismatch(
-                f"the store is another one than before (id {self._store.id}, was {known}): Redis lost its"
-                " data, or the address points elsewhere now. Nothing is consumed until somebody has looked:"
-                " start the worker anew"
+                f"the store is another one than before (id {self._store.id}, was {self._opened}): Redis lost"
+                " its data, or the address points elsewhere now. Nothing is consumed until somebody has"
+                " looked: start the worker anew"
             )
             _log.critical("%s", self.error)
             self.stopped.set()
+            for reader in self._readers:
+                await reader.stop()
             return
         for shard in self._store.shards:
             keys = shard.keys
