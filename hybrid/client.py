@@ -14,22 +14,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hybrid.broker.outputs import event_output, own_output
+from hybrid.broker.outputs import entered
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode
-from hybrid.envelope import Envelope
+from hybrid.envelope import Envelope, to_fields
 from hybrid.errors import ApplicationError, ServerError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id
 from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
 from hybrid.messages import Event, Message
 from hybrid.outcomes import OutcomeWatch
 from hybrid.settings import Settings
-from hybrid.streams.transitions import Transition, fresh, packed
+from hybrid.streams.scripts import Send
 from hybrid.topology import Topology
 
 BATCH = 500
-Sending = tuple[Shard, str, Transition]
-"""One send, ready: where it goes, its id, and the transition that stores it."""
+Sending = tuple[Shard, Send]
+"""One send, ready: where it goes, and what."""
 
 
 class Receipt(NamedTuple):
@@ -140,9 +140,14 @@ class Client:
         raise UnknownFlow(flow)
 
     async def _send_one(self, sending: Sending) -> Receipt:
-        shard, id, transition = sending
-        code = (await shard.scripts.settle(shard.keys.counters, (transition,)))[0]
-        return Receipt(id, duplicate=code == 0)
+        shard, send = sending
+        return (await self._stored(shard, (send,)))[0]
+
+    async def _stored(self, shard: Shard, sends: Sequence[Send]) -> list[Receipt]:
+        keys = [shard.keys.counters, shard.keys.seen_new, shard.keys.seen_old]
+        window = self.settings.dedupe_ms, self.settings.dedupe_ids
+        codes = await shard.scripts.send(keys, window, sends)
+        return [Receipt(send.id, duplicate=code == 0) for send, code in zip(sends, codes, strict=True)]
 
     async def _send_all(self, sendings: list[Sending]) -> list[Receipt]:
         """Send in batches, one being made while the one before is stored."""
@@ -159,47 +164,38 @@ class Client:
         self, sendings: Sequence[Sending], before: asyncio.Task[list[Receipt]] | None
     ) -> list[Receipt]:
         by_shard: dict[Shard, list[int]] = {}
-        for place, (shard, _, _) in enumerate(sendings):
+        for place, (shard, _) in enumerate(sendings):
             by_shard.setdefault(shard, []).append(place)
         receipts: list[Receipt] = [Receipt("")] * len(sendings)
-        batches = [
-            (shard, places, packed(shard.keys.counters, [sendings[place][2] for place in places]))
-            for shard, places in by_shard.items()
-        ]
-        if before:
-            await asyncio.wait([before])
-            if before.exception():
-                return []  # nothing is sent after what could not be
-        for shard, places, batch in batches:
-            codes = await shard.scripts.settle_packed(*batch)
-            for place, code in zip(places, codes, strict=True):
-                receipts[place] = Receipt(sendings[place][1], duplicate=code == 0)
+        for shard, places in by_shard.items():
+            stored = await self._stored(shard, [sendings[place][1] for place in places])
+            for place, receipt in zip(places, stored, strict=True):
+                receipts[place] = receipt
         return receipts
 
     def _sending(self, event: Event, id: str | None) -> Sending:
-        id = checked_id(id) if id else new_id()
-        shard, envelope, data = self._enveloped(event, id)
         front = self.topology.front_of(type(event))
-        effect = own_output(shard.keys, front.name, envelope, data)
-        return shard, id, Transition((), (self._fresh(shard, id),), (effect,))
+        shard, envelope, data = self._enveloped(event, id)
+        channel = f"own:{front.name}"
+        return shard, Send(
+            envelope.id, shard.keys.own(front.name), entered(channel), to_fields(envelope, data)
+        )
 
     def _publishing(self, event: Event, id: str | None) -> Sending:
-        id = checked_id(id) if id else new_id()
         shard, envelope, data = self._enveloped(event, id)
-        effect = event_output(shard.keys, envelope, data)
-        return shard, id, Transition((), (self._fresh(shard, id),), (effect,))
+        channel = f"topic:{envelope.type}"
+        return shard, Send(
+            envelope.id, shard.keys.topic(envelope.type), entered(channel), to_fields(envelope, data)
+        )
 
-    def _enveloped(self, event: Event, id: str) -> tuple[Shard, Envelope, bytes]:
+    def _enveloped(self, event: Event, id: str | None) -> tuple[Shard, Envelope, bytes]:
         if not isinstance(event, Event):
             raise ApplicationError(f"only events are sent from outside; {type(event).__name__} is none")
+        id = checked_id(id) if id else new_id()
         data = encode(event, self._store.settings.max_message_bytes)
         key = event.message_key()
         shard = self._store.shard_of(key or id)
         return shard, Envelope(id, event.type_name, event.type_version, key=key), data
-
-    def _fresh(self, shard: Shard, id: str) -> Any:
-        settings = self._store.settings
-        return fresh(shard.keys.seen_new, shard.keys.seen_old, id, settings.dedupe_ms, settings.dedupe_ids)
 
     async def _watch(self, shard: Shard) -> OutcomeWatch:
         watch = self._watches.get(shard.number)

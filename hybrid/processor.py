@@ -48,10 +48,16 @@ class Handler:
     def parameters(self) -> list[tuple[str, Any]]:
         """Return what the handler takes beside the message: (name, annotation) each.
 
-        Raises ApplicationError for a parameter without annotation.
+        Raises ApplicationError for a parameter without annotation, or with one that can't be read.
         """
         names = list(inspect.signature(self.function).parameters)
-        hints = get_type_hints(self.function)
+        try:
+            hints = get_type_hints(self.function)
+        except NameError as error:
+            raise ApplicationError(
+                f"{self.name}: {error}; what annotates a handler's parameters is imported when it runs, not"
+                " under TYPE_CHECKING"
+            ) from error
         if not names:
             raise ApplicationError(
                 f"{self.name} takes no message: its first parameter is the {self.message.__name__}"
@@ -134,4 +140,4 @@ def message_classes(message: Any) -> list[type[Message]]:
 
 
 def _is_message(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, Command | Event)
+    return isinstance(cls, type) and issubclass(cls, Command | Event) and cls not in (Command, Event)

@@ -42,7 +42,12 @@ class Resource:
     def needs(self) -> list[tuple[str, Any]]:
         """Return the (parameter, type) pairs that it takes."""
         hints = get_type_hints(self.function)
-        return [(name, hints.get(name)) for name in inspect.signature(self.function).parameters]
+        names = list(inspect.signature(self.function).parameters)
+        if bare := [name for name in names if name not in hints]:
+            raise ApplicationError(
+                f"resource {self.name}: {bare[0]} has no annotation to tell what to hand it"
+            )
+        return [(name, hints[name]) for name in names]
 
     async def open(self, stack: AsyncExitStack, values: dict[str, Any]) -> Any:
         """Open it; what follows its yield runs when the stack closes."""

@@ -12,8 +12,10 @@ from hybrid.codec import unpack
 from hybrid.context import Context
 
 
-class Replied(Exception):
-    """This message was handled before; its reply is stored. No error: the way out of the handler."""
+class Replied(BaseException):
+    """This message was handled before; its reply is stored. No error: the way out of the handler, past its
+    `except Exception`.
+    """
 
     def __init__(self, stored: bytes) -> None:
         super().__init__("handled before")

@@ -23,7 +23,7 @@ def entered(channel: str) -> str:
 
 
 def check_outputs(sender: str, sizes: Sequence[int], settings: Settings) -> None:
-    """Raise HandlerError when one settle would send more messages or bytes (one size for each) than it may."""
+    """Raise HandlerError when one settle would send more messages (a size for each) or bytes than it may."""
     if (number := len(sizes)) > (most := settings.max_outputs):
         raise HandlerError(
             f"{sender} sends {number} messages at once, the limit is {most} (HYBRID_MAX_OUTPUTS)"

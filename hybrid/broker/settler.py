@@ -15,10 +15,14 @@ from hybrid.errors import ServerError, ServerUnavailable
 from hybrid.streams.scripts import Scripts
 from hybrid.streams.transitions import Transition, packed
 
+MOST_BYTES = 64 << 20
+"""A batch over this is halved: the server takes at most 512 MB in one argument."""
 FAILED = -2
 """The code of a transition that the server refused to apply (a bug, or a foreign key in the way)."""
 
 Then = Callable[[int], None]
+_REFUSED = (ServerError, ValueError, TypeError, OverflowError)
+"""What the server says to a bad transition, and what msgpack says to one that can't be packed."""
 _log = logging.getLogger("hybrid.settler")
 
 
@@ -69,9 +73,7 @@ class Settler:
                 for (_, then), code in zip(batch, codes, strict=True):
                     try:
                         then(code)
-                    except (
-                        Exception
-                    ):  # as a future whose waiter was cancelled; the others must hear all the same
+                    except Exception:  # as of a waiter that was cancelled; the others must hear all the same
                         _log.exception("what follows a settle failed")
         finally:
             self._running = None
@@ -80,17 +82,16 @@ class Settler:
         pause = 0.05
         while True:
             try:
-                return await self._scripts.settle_packed(*packed(self._counters, transitions))
+                keys, batch = packed(self._counters, transitions)
+                if len(batch) > MOST_BYTES and len(transitions) > 1:
+                    half = len(transitions) // 2
+                    return [*await self._apply(transitions[:half]), *await self._apply(transitions[half:])]
+                return await self._scripts.settle_packed(keys, batch)
             except ServerUnavailable as error:
                 _log.warning("settling %d deliveries again in %.2f s: %s", len(transitions), pause, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-            except (
-                ServerError,
-                ValueError,
-                TypeError,
-                OverflowError,
-            ) as error:  # the latter: can't be packed
+            except _REFUSED as error:
                 return await self._apart(transitions, error)
 
     async def _apart(self, transitions: Sequence[Transition], error: Exception) -> list[int]:

@@ -52,7 +52,10 @@ class Mediator:
         found: list[type[Message]] = []
         for versions in self.flows.values():
             for function in versions.values():
-                annotation = get_type_hints(function).get("return")
+                try:
+                    annotation = get_type_hints(function).get("return")
+                except NameError:
+                    continue
                 for cls in get_args(annotation) or (annotation,):
                     if isinstance(cls, type) and issubclass(cls, Event):
                         found.append(cls)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from hybrid.broker import log as outcomes
 from hybrid.broker.outputs import WAKE_UP, check_outputs
+from hybrid.broker.settler import FAILED as FAILED_CODE
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, HybridError, ServerUnavailable, UndecodableMessage
@@ -69,8 +70,10 @@ class MediatorRunner(Runner):
             for flow, code in zip(flows, codes, strict=True):
                 if code == ALREADY_HANDLED:
                     self.forget_starts(work[flow])
-                if flow not in again:
-                    for delivery in work[flow]:
+                for delivery in work[flow] if flow not in again else ():
+                    if code == FAILED_CODE:
+                        self.last_resort(delivery)
+                    else:
                         delivery.lane.release(delivery)
             work = {flow: work[flow] for flow in flows if flow in again}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hybrid.context import Context
 from hybrid.errors import ApplicationError, HandlerError, HandlerTimeout
-from hybrid.messages import Message
+from hybrid.messages import Event, Message
 from hybrid.processor import Handler
 from hybrid.resources import shown_type
 from hybrid.runtime.workplace import Workplace
@@ -48,7 +48,8 @@ class Bound:
     async def call(self, message: Message, context: Context | None) -> Any:
         """Call the handler and return what it returns; commit its transaction, if it has one, with that.
 
-        Raises HandlerTimeout past its time limit; else whatever it raises.
+        Raises HandlerTimeout past its time limit, HandlerError when it returns no event; else whatever it
+        raises.
         """
         given = {**self._given, self._context_name: context} if self.wants_context else self._given
         try:
@@ -86,7 +87,7 @@ class Bound:
 
     async def _cancellable(self, message: Message, given: dict[str, Any]) -> Any:
         try:
-            return await self._function(message, **given)
+            return self._checked(await self._function(message, **given))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task and task.cancelling():
@@ -95,7 +96,7 @@ class Bound:
 
     def _sync(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
         try:
-            reply = self._function(message, **given)
+            reply = self._checked(self._function(message, **given))
         except BaseException as error:
             if context and context.open_transaction:
                 context.open_transaction.roll_back()
@@ -105,6 +106,12 @@ class Bound:
             raise
         if context and context.open_transaction:
             context.open_transaction.commit(reply, context.published)
+        return reply
+
+    def _checked(self, reply: Any) -> Any:
+        if reply is not None and not isinstance(reply, Event):
+            what = type(reply).__name__
+            raise HandlerError(f"{self.name} returned a {what}: a handler returns one Event, or None")
         return reply
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:

@@ -109,7 +109,8 @@ class Orphans:
             if lane.in_work.get(delivery.entry) is not delivery:
                 self._queue.popleft()  # our own lease was lost meanwhile: it is no longer ours
                 continue
-            starts = await lane.shard.writes.count_start(lane.shard.keys.starts, delivery.unit)
+            unit, consumer = delivery.unit, self._workplace.consumer
+            starts = await lane.shard.writes.count_start(lane.shard.keys.starts, unit, consumer)
             self._queue.popleft()
             if starts > self._workplace.settings.poison_starts:
                 why = (

@@ -13,7 +13,7 @@ from hybrid.broker.shard import Shard
 from hybrid.codec import encode, pack
 from hybrid.context import Context
 from hybrid.envelope import Envelope
-from hybrid.errors import HandlerError, UnknownMessage
+from hybrid.errors import UnknownMessage
 from hybrid.ids import derived_id
 from hybrid.mediator.advance import timeout_member
 from hybrid.mediator.record import NOTHING, REPLY, Result
@@ -114,13 +114,7 @@ class ProcessorRunner(Runner):
             reply = await bound.call(message, context)
         except Exception as error:
             return Raised(error)
-        published = context.published if context else ()
-        if reply is not None and not isinstance(reply, Event):
-            what = type(reply).__name__
-            return Raised(
-                HandlerError(f"{bound.name} returned a {what}: a handler returns one Event, or None")
-            )
-        return Succeeded(reply, published)
+        return Succeeded(reply, context.published if context else ())
 
     def _settle_decision(self, bound: Bound, delivery: Delivery, decision: Decision) -> None:
         envelope = delivery.envelope

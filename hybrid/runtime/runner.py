@@ -140,9 +140,7 @@ class Runner:
     def _after(self, delivery: Delivery) -> Callable[[int], None]:
         def then(code: int) -> None:
             if code == FAILED:
-                error = HandlerError("the server refused the outputs of this delivery; its log says why")
-                delivery.envelope = None
-                self._last_resort(delivery, error)
+                self.last_resort(delivery)
             else:
                 if code == ALREADY_HANDLED and delivery.taken_over:
                     self.forget_starts([delivery])
@@ -150,10 +148,9 @@ class Runner:
 
         return then
 
-    def _last_resort(self, delivery: Delivery, error: HandlerError) -> None:
-        """Put a delivery among the failures whose settle was refused; when that is refused too it stays
-        pending.
-        """
+    def last_resort(self, delivery: Delivery) -> None:
+        """Put a delivery among the failures whose settle was refused; refused again, it stays pending."""
+        error = HandlerError("the server refused the outputs of this delivery; the worker's log says why")
         flat = [item for pair in delivery.fields.items() for item in pair]
         culprit = Culprit(self.component, self.component, delivery.lane.channel)
         effects = [failed_output(self.keys, culprit, flat, error, 1)]

@@ -25,7 +25,7 @@ class GroupReader:
         self.consumer = consumer
         self._connections = connections
         self._block = block_ms
-        self._client = connections.blocking(block_ms)
+        self._client = connections.blocking(block_ms, self._connected)
         self._helper = connections.commands(connections=1)
         self._id: int | None = None
         self._blocked = False
@@ -35,8 +35,6 @@ class GroupReader:
         self._blocked = True
         with plain_errors(self._connections.url):
             try:
-                if self._id is None and not self._connections.cluster:
-                    self._id = await self._client.client_id()
                 return await self._read(most, streams, ">", self._block)
             finally:
                 self._blocked = False
@@ -79,12 +77,15 @@ class GroupReader:
         """Drop the connection; the next read makes a new one."""
         self._id = None
         await self._client.aclose()
-        self._client = self._connections.blocking(self._block)
+        self._client = self._connections.blocking(self._block, self._connected)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
         await self._helper.aclose()
+
+    def _connected(self, id: int) -> None:
+        self._id = id
 
     async def _read(self, most: int, streams: list[str], after: str | bytes, block: int | None) -> Read:
         return _pairs(await self._client.execute_command(*self._command(most, streams, after, block)))

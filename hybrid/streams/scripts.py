@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -26,27 +27,26 @@ class Script(NamedTuple):
     sha: str
 
 
-def _load(name: str) -> Script:
-    text = (files("hybrid.streams") / "lua" / f"{name}.lua").read_text()
+def _load(file: Traversable) -> Script:
+    text = file.read_text()
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 SCRIPTS = {
-    name: _load(name)
-    for name in [
-        "settle",
-        "take",
-        "load",
-        "takeover",
-        "due",
-        "register",
-        "retain",
-        "forget",
-        "store",
-        "ledger",
-        "anyway",
-    ]
+    file.name.removesuffix(".lua"): _load(file)
+    for file in (files("hybrid.streams") / "lua").iterdir()
+    if file.name.endswith(".lua")
 }
+
+
+class Send(NamedTuple):
+    """A message on its way in: its id, the stream and the counter of its channel, the entry's fields."""
+
+    id: str
+    stream: str
+    counter: str
+    fields: list[Any]
+
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
@@ -67,6 +67,16 @@ class Scripts:
     async def settle_packed(self, keys: list[str], batch: bytes) -> list[int]:
         """Apply a batch that `packed` made."""
         return await self._call("settle", keys, batch)  # type: ignore[no-any-return]
+
+    async def send(self, keys: list[str], window: tuple[int, int], sends: Sequence[Send]) -> list[int]:
+        """Store messages from outside; return for each 1 stored, 0 its id was seen before.
+
+        `keys` are the counters' hash and the two sets of seen ids; `window` how long (ms) and how many are
+        kept.
+        """
+        streams = dict.fromkeys(send.stream for send in sends)
+        batch = msgpack.packb(sends, use_bin_type=False)
+        return await self._call("send", [*keys, *streams], *window, batch)  # type: ignore[no-any-return]
 
     async def takeover(
         self, stream: str, lease: str, group: str, dead: str, me: str, most: int

@@ -14,7 +14,7 @@ import msgpack
 APPLIED, ALREADY_HANDLED, CHECK_FAILED = 1, 0, -1
 
 Item = Sequence[Any]
-_TWO_KEYS = {"await", "result", "fresh"}
+_TWO_KEYS = {"await", "result"}
 
 
 class Transition(NamedTuple):
@@ -51,11 +51,6 @@ def fire(zset: str, member: bytes) -> Item:
 def take(stream: str, entry: str | bytes) -> Item:
     """Claim: an entry of a stream without groups."""
     return "take", stream, entry
-
-
-def fresh(new: str, old: str, id: str, window_ms: int, limit: int) -> Item:
-    """Claim: an id that has not been sent within the window."""
-    return "fresh", new, old, id, window_ms, limit
 
 
 def add(stream: str, counter: str, fields: list[Any]) -> Item:

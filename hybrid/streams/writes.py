@@ -32,10 +32,10 @@ class Writes:
                     if "BUSYGROUP" not in str(error):
                         raise
 
-    async def count_start(self, starts: str, unit: str) -> int:
+    async def count_start(self, starts: str, unit: str, consumer: str) -> int:
         """Count a start of a delivery that was taken over; return how many there were."""
         with plain_errors(self._url):
-            return await self._anyway("HINCRBY", starts, unit, 1)  # type: ignore[no-any-return]
+            return await call_script(self._client, "start", [starts], unit, consumer)  # type: ignore[no-any-return]
 
     async def enrol(self, consumers: str, consumer: str, facts: bytes) -> None:
         """Write down what a consumer serves."""

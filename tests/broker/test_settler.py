@@ -6,7 +6,7 @@ import pytest
 
 from hybrid.broker.settler import FAILED
 from hybrid.errors import ServerError, ServerUnavailable
-from hybrid.streams.transitions import Transition, ack, add, count, fresh, version
+from hybrid.streams.transitions import Transition, ack, add, count, fire, version
 
 
 def adding(keys, n=0):
@@ -36,7 +36,8 @@ async def test_a_lone_one_does_not_wait_and_many_are_gathered(shard, monkeypatch
 async def test_codes_come_to_those_who_asked(shard, raw):
     keys = shard.keys
     raw.hset(keys.flow("f"), "version", 3)
-    seen = fresh(keys.seen_new, keys.seen_old, "a", 1000, 100)
+    raw.zadd(keys.timers, {"a": 1})
+    seen = fire(keys.timers, b"a")
     transitions = [
         Transition(checks=[version(keys.flow("f"), 3)]),
         Transition(checks=[version(keys.flow("f"), 2)]),

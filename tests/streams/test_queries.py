@@ -77,7 +77,7 @@ class TestFullServer:
     async def test_reading_taking_over_and_leases(self, bench, full):
         writes = bench.shard.writes
         await writes.enrol(bench.keys.consumers, "c", b"facts")
-        assert await writes.count_start(bench.keys.starts, "u") == 1
+        assert await writes.count_start(bench.keys.starts, "u", "c") == 1
         lease = LeaseClient(bench.shard.connections)
         try:
             assert lease.renew([bench.keys.lease("c")], 60_000) > 1.6e12

@@ -4,6 +4,7 @@ import pytest
 
 from hybrid.codec import pack
 from hybrid.errors import ServerError
+from hybrid.streams.scripts import Send
 from hybrid.streams.transitions import (
     Transition,
     Wake,
@@ -13,7 +14,6 @@ from hybrid.streams.transitions import (
     cancel,
     count,
     fire,
-    fresh,
     hdel,
     hset,
     log,
@@ -86,11 +86,11 @@ class TestTransitions:
         bench.raw.delete(bench.topic)
 
     def test_keys_are_named_once(self):
-        item = fresh("new", "old", "id", 1, 1)
+        item = result("flow", 1, "1", b"", Wake("queue", "", []))
         keys, _ = packed(
-            "counters", [Transition((), [item, item], [add("s", "", []), count("counters", "n")])]
+            "counters", [Transition((), [], [item, item, add("s", "", []), count("counters", "n")])]
         )
-        assert keys == ["counters", "new", "old", "s"]
+        assert keys == ["counters", "flow", "queue", "s"]
 
 
 class TestChecks:
@@ -149,15 +149,15 @@ class TestClaims:
         assert await bench.settle(claim, claim) == [1, 0]
 
 
-class TestFresh:
+class TestSend:
     WINDOW = 60_000
 
     @pytest.fixture
     def sent(self, bench):
         async def send(*ids, limit=100):
-            keys = bench.keys
-            item = [fresh(keys.seen_new, keys.seen_old, id, self.WINDOW, limit) for id in ids]
-            return await bench.settle(*(Transition((), [each]) for each in item))
+            keys = [bench.keys.counters, bench.keys.seen_new, bench.keys.seen_old]
+            sends = [Send(id, bench.queue, "entered:own:q", ["id", id]) for id in ids]
+            return await bench.shard.scripts.send(keys, (self.WINDOW, limit), sends)
 
         return send
 

@@ -19,7 +19,7 @@ from hybrid.envelope import Envelope, from_fields, to_fields
 from hybrid.ids import command_id, derived_id
 from hybrid.keys import QUEUE_GROUP, Keys
 from hybrid.streams.queries import Queries
-from hybrid.streams.scripts import Entries, Scripts
+from hybrid.streams.scripts import Entries, Scripts, Send
 from hybrid.streams.transitions import (
     Item,
     Transition,
@@ -30,7 +30,6 @@ from hybrid.streams.transitions import (
     cancel,
     count,
     fire,
-    fresh,
     hdel,
     hset,
     log,
@@ -259,12 +258,9 @@ class World:
         """A client sends an initiating event; an id that was sent before goes with its first plan."""
         self.sent.setdefault(id, plan)
         keys = self.keys
-        new = fresh(keys.seen_new, keys.seen_old, id, FOREVER, 1000)
-        effects = [
-            add(keys.own(MEDIATOR), "entered:own:m", self.start_of(id)),
-            self.logged("client", id, "sent"),
-        ]
-        await self.settled([Transition(claims=[new], effects=effects)])
+        new = Send(id, keys.own(MEDIATOR), "entered:own:m", self.start_of(id))
+        seen = [keys.counters, keys.seen_new, keys.seen_old]
+        await self.retried(lambda: self.scripts.send(seen, (FOREVER, 1000), [new]))
 
     async def send_past_window(self, id: str) -> None:
         """The same id comes again when the store has forgotten that it was sent."""

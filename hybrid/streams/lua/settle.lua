@@ -24,6 +24,7 @@ local function chunked(command, key, items, first)
   for i = first, #items, 1000 do call(command, key, unpack(items, i, math.min(i + 999, #items))) end
 end
 
+local gone = {} -- by queue, the settled entries
 local check, claim, effect = {}, {}, {}
 
 -- {version, flow, expected}: the flow's record is the one that was read ('0': there is none)
@@ -34,7 +35,10 @@ end
 -- {ack, stream, group, entry, queue?, counter}: settle a delivery; entries of queues go
 function claim.ack(c)
   if call('XACK', c[2], c[3], c[4]) == 0 then return false end
-  if c[5] == 1 then call('XDEL', c[2], c[4]) end
+  if c[5] == 1 then
+    gone[c[2]] = gone[c[2]] or {}
+    table.insert(gone[c[2]], c[4])
+  end
   count(c[6], 1)
   return true
 end
@@ -47,26 +51,6 @@ end
 -- {take, stream, entry}: take an entry that no group reads, as a failure
 function claim.take(c)
   return call('XDEL', c[2], c[3]) == 1
-end
-
--- {fresh, seen:new, seen:old, id, window, limit}: an id not sent within the window (ms). Two sets rotate
--- when the newer one is as old as the window or holds `limit` ids (looked at once a batch); both expire by
--- themselves.
-local rotated = false
-function claim.fresh(c)
-  local new, old, window = c[2], c[3], c[5]
-  if call('SISMEMBER', old, c[4]) == 1 or call('SADD', new, c[4]) == 0 then return false end
-  if rotated then return true end
-  rotated = true
-  local left = call('PTTL', new)
-  if left < 0 then
-    call('PEXPIRE', new, 2 * window)
-  elseif left <= window or call('SCARD', new) > c[6] then
-    call('RENAME', new, old)
-    call('PEXPIRE', old, window)
-    rotated = false -- the next one makes a new set
-  end
-  return true
 end
 
 -- {add, stream, counter, fields}
@@ -93,31 +77,43 @@ end
 -- {await, flow, queue, steps, need, counter, wake-up}: the flow waits for `need` of these steps. One whose
 -- result is there already counts at once.
 function effect.await(e)
-  local flow, need = e[2], e[5]
-  for _, step in ipairs(e[4]) do
-    if call('HEXISTS', flow, 'result:' .. step) == 1 then
-      need = need - 1
-    else
-      call('HSET', flow, 'wait:' .. step, '1')
+  local flow, need, fields = e[2], e[5], {}
+  for first = 1, #e[4], 1000 do
+    local names = {}
+    for i = first, math.min(first + 999, #e[4]) do names[#names + 1] = 'result:' .. e[4][i] end
+    for i, result in ipairs(call('HMGET', flow, unpack(names))) do
+      if result then
+        need = need - 1
+      else
+        fields[#fields + 1] = 'wait:' .. e[4][first + i - 1]
+        fields[#fields + 1] = '1'
+      end
     end
   end
-  call('HSET', flow, 'need', need)
+  fields[#fields + 1] = 'need'
+  fields[#fields + 1] = need
+  chunked('HSET', flow, fields, 1)
   if need <= 0 then effect.add({ 'add', e[3], e[6], e[7] }) end
 end
 
 -- {result, flow, queue, run, step, value, counter, wake-up}: the step is acknowledged (or timed out). Only the
 -- first result of a step of the present run counts; the last one awaited puts one wake-up on the queue.
 function effect.result(e)
-  local flow, step = e[2], e[5]
-  if call('HGET', flow, 'run') ~= e[4] then return end
-  if call('HSETNX', flow, 'result:' .. step, e[6]) == 0 then
+  local flow, result, wait = e[2], 'result:' .. e[5], 'wait:' .. e[5]
+  local was = call('HMGET', flow, 'run', result, wait, 'need')
+  if was[1] ~= e[4] then return end
+  if was[2] then
     call('HINCRBY', flow, 'late', 1)
     return
   end
-  call('HDEL', flow, 'stuck:' .. step)
-  if call('HDEL', flow, 'wait:' .. step) == 1 and call('HINCRBY', flow, 'need', -1) == 0 then
-    effect.add({ 'add', e[3], e[7], e[8] })
+  local need = was[3] and was[4] - 1
+  if need then
+    call('HSET', flow, result, e[6], 'need', need)
+  else
+    call('HSET', flow, result, e[6])
   end
+  call('HDEL', flow, wait, 'stuck:' .. e[5])
+  if need == 0 then effect.add({ 'add', e[3], e[7], e[8] }) end
 end
 
 -- {stuck, flow, run, step, reason}: say on the flow's record why the step has no result yet
@@ -158,6 +154,7 @@ for i, transition in ipairs(cmsgpack.unpack(ARGV[1])) do
   if not fine then failure = code break end
   results[i] = code
 end
+for queue, entries in pairs(gone) do chunked('XDEL', queue, entries, 1) end
 for field, by in pairs(counts) do call('HINCRBY', KEYS[1], field, by) end
 if failure then return type(failure) == 'table' and failure or redis.error_reply(failure) end
 return results
