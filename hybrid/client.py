@@ -143,10 +143,19 @@ class Client:
         shard, send = sending
         return (await self._stored(shard, (send,)))[0]
 
-    async def _stored(self, shard: Shard, sends: Sequence[Send]) -> list[Receipt]:
+    async def _stored(
+        self, shard: Shard, sends: Sequence[Send], before: asyncio.Task[list[Receipt]] | None = None
+    ) -> list[Receipt]:
+        """Store messages on a shard, after the batch before; nothing when that could not be stored."""
         keys = [shard.keys.counters, shard.keys.seen_new, shard.keys.seen_old]
         window = self.settings.dedupe_ms, self.settings.dedupe_ids
-        codes = await shard.scripts.send(keys, window, sends)
+        storing = shard.scripts.send(keys, window, sends)
+        if before:
+            await asyncio.wait([before])
+            if before.cancelled() or before.exception():
+                storing.close()
+                return []
+        codes = await storing
         return [Receipt(send.id, duplicate=code == 0) for send, code in zip(sends, codes, strict=True)]
 
     async def _send_all(self, sendings: list[Sending]) -> list[Receipt]:
@@ -168,14 +177,14 @@ class Client:
             by_shard.setdefault(shard, []).append(place)
         receipts: list[Receipt] = [Receipt("")] * len(sendings)
         for shard, places in by_shard.items():
-            stored = await self._stored(shard, [sendings[place][1] for place in places])
-            for place, receipt in zip(places, stored, strict=True):
+            stored = await self._stored(shard, [sendings[place][1] for place in places], before)
+            for place, receipt in zip(places, stored, strict=False):
                 receipts[place] = receipt
         return receipts
 
     def _sending(self, event: Event, id: str | None) -> Sending:
-        front = self.topology.front_of(type(event))
         shard, envelope, data = self._enveloped(event, id)
+        front = self.topology.front_of(type(event))
         channel = f"own:{front.name}"
         return shard, Send(
             envelope.id, shard.keys.own(front.name), entered(channel), to_fields(envelope, data)

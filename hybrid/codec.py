@@ -51,6 +51,11 @@ def pack(value: Any) -> bytes:
     return _packers.packer.pack(value)  # type: ignore[no-any-return]
 
 
+def pack_for_script(value: Any) -> bytes:
+    """Return plain data as msgpack that Lua's cmsgpack reads, which knows no bin type: bytes as strings."""
+    return _packers.for_scripts.pack(value)  # type: ignore[no-any-return]
+
+
 def unpack(data: bytes) -> Any:
     """Return what `pack` packed. Raises UndecodableMessage for other bytes."""
     try:
@@ -137,6 +142,7 @@ class _Packers(threading.local):
 
     def __init__(self) -> None:
         self.packer = msgpack.Packer(default=_default)
+        self.for_scripts = msgpack.Packer(use_bin_type=False)
 
 
 _packers = _Packers()

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgpack
 
+from hybrid.codec import pack
+
 DONE, RETRIED, FAILED, EXPIRED, HANDED_BACK = "done", "retried", "failed", "expired", "handed back"
 CLASSIFIED, STARTED, ADVANCED, ENDED, DUPLICATE = "classified", "started", "advanced", "ended", "duplicate"
 
@@ -31,7 +33,7 @@ class LogEntry(NamedTuple):
 
     def packed(self) -> bytes:
         """Return it as it stands in the log."""
-        return msgpack.packb(self)  # type: ignore[no-any-return]
+        return pack(self)
 
     @classmethod
     def read(cls, packed: bytes) -> LogEntry:

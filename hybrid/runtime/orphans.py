@@ -70,7 +70,8 @@ class Orphans:
 
     async def _look(self, lane: Lane) -> None:
         rows = await lane.shard.queries.consumers(lane.stream, lane.group)
-        for name in await self._dead(lane.shard, lane.stream, [name for name, _ in rows]):
+        place = f"{lane.stream}|{lane.group}"
+        for name in await self._dead(lane.shard, place, [name for name, _ in rows]):
             await self._take(lane, name)
 
     async def _strike_off(self, shard: Shard) -> None:

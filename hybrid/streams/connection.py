@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import redis
@@ -100,19 +99,31 @@ def _telling(connected: Callable[[int], None]) -> Callable[[Any], Awaitable[None
     return connect
 
 
-@contextmanager
-def plain_errors(url: str) -> Iterator[None]:
-    """Turn redis-py's errors into ours: ServerUnavailable when there is no connection, else ServerError."""
-    try:
-        yield
-    except _GONE as error:
-        raise ServerUnavailable(
-            f"no connection to Redis at {url_shown(url)}: {str(error) or type(error).__name__}"
-        ) from error
-    except redis.RedisError as error:
-        if isinstance(error, _WAIT) or str(error).startswith(_WAIT_WORDS):
-            raise ServerUnavailable(f"Redis at {url_shown(url)} takes nothing now: {error}") from error
-        raise ServerError(f"Redis at {url_shown(url)} answered: {error}") from error
+class PlainErrors:
+    """Turns redis-py's errors into ours: ServerUnavailable when there is no connection, else ServerError."""
+
+    __slots__ = ("url",)
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            return
+        place = f"Redis at {url_shown(self.url)}"
+        if isinstance(error, _GONE):
+            text = str(error) or type(error).__name__
+            raise ServerUnavailable(f"no connection to {place}: {text}") from error
+        if isinstance(error, redis.RedisError):
+            if isinstance(error, _WAIT) or str(error).startswith(_WAIT_WORDS):
+                raise ServerUnavailable(f"{place} takes nothing now: {error}") from error
+            raise ServerError(f"{place} answered: {error}") from error
+
+
+plain_errors = PlainErrors
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]], seconds: float = 10.0) -> None:

@@ -7,7 +7,7 @@ Each script stands in lua/NAME.lua, with a contract at its head. A script that t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgpack
 import redis
 
+from hybrid.codec import pack_for_script
 from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
 from hybrid.streams.transitions import Transition, packed
 
@@ -68,15 +69,17 @@ class Scripts:
         """Apply a batch that `packed` made."""
         return await self._call("settle", keys, batch)  # type: ignore[no-any-return]
 
-    async def send(self, keys: list[str], window: tuple[int, int], sends: Sequence[Send]) -> list[int]:
+    def send(
+        self, keys: list[str], window: tuple[int, int], sends: Sequence[Send]
+    ) -> Coroutine[Any, Any, list[int]]:
         """Store messages from outside; return for each 1 stored, 0 its id was seen before.
 
         `keys` are the counters' hash and the two sets of seen ids; `window` how long (ms) and how many are
-        kept.
+        kept. They are packed at once, and sent when the coroutine is awaited.
         """
         streams = dict.fromkeys(send.stream for send in sends)
-        batch = msgpack.packb(sends, use_bin_type=False)
-        return await self._call("send", [*keys, *streams], *window, batch)  # type: ignore[no-any-return]
+        batch = pack_for_script(sends)
+        return self._call("send", [*keys, *streams], *window, batch)
 
     async def takeover(
         self, stream: str, lease: str, group: str, dead: str, me: str, most: int
@@ -117,7 +120,7 @@ class Scripts:
 
     async def ledger(self, keys: list[str], group: str, layout: list[Any]) -> list[Any]:
         """Look at where everything is; see ledger.lua for the shapes."""
-        reply = await self._call("ledger", keys, group, msgpack.packb(layout, use_bin_type=False))
+        reply = await self._call("ledger", keys, group, pack_for_script(layout))
         return msgpack.unpackb(reply)  # type: ignore[no-any-return]
 
     async def _call(self, name: str, keys: Sequence[str], *arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgpack
+from hybrid.codec import pack_for_script
 
 APPLIED, ALREADY_HANDLED, CHECK_FAILED = 1, 0, -1
 
@@ -127,4 +127,4 @@ def packed(counters: str, transitions: Sequence[Transition]) -> tuple[list[str],
                 keys[item[1]] = None
                 if item[0] in _TWO_KEYS:
                     keys[item[2]] = None
-    return list(keys), msgpack.packb(transitions, use_bin_type=False)
+    return list(keys), pack_for_script(transitions)
