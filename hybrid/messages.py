@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Secret, ValidationError
 
 from hybrid.errors import ApplicationError, InvalidMessage
 
-__all__ = ["Command", "Event", "Message", "Secret", "kebab", "problems"]
+__all__ = ["Command", "Event", "Message", "Secret", "hides", "kebab", "problems"]
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -97,9 +97,14 @@ def _secret(model: type[BaseModel] | None, path: tuple[int | str, ...]) -> bool:
     kind: Any = model
     for part in path:
         kind = _inside(kind, part)
-        if kind is None or "Secret" in str(kind):
+        if kind is None or hides(kind):
             return True
     return not _plain(kind)
+
+
+def hides(annotation: Any) -> bool:
+    """Tell whether an annotation is a Secret, an application's own class of it, or has one in it."""
+    return hasattr(annotation, "get_secret_value") or "Secret" in str(annotation)
 
 
 def _inside(kind: Any, part: int | str) -> Any:

@@ -44,7 +44,9 @@ def test_two_classes_of_one_name_are_an_error_that_names_both():
 
 
 def test_an_unknown_name_is_told_with_those_like_it():
-    with pytest.raises(UnknownMessage, match="no message is called 'order-place'; did you mean order-placed?") as error:
+    with pytest.raises(
+        UnknownMessage, match="no message is called 'order-place'; did you mean order-placed?"
+    ) as error:
         CATALOG.named("order-place")
     assert error.value.near == ["order-placed"]
     with pytest.raises(UnknownMessage, match="no message is called 'zzz'$"):
@@ -52,7 +54,9 @@ def test_an_unknown_name_is_told_with_those_like_it():
 
 
 def test_what_comes_from_the_wire_may_be_newer():
-    assert CATALOG.decode("order-placed", pack({"order_id": "o1", "gift": True})) == OrderPlaced(order_id="o1")
+    assert CATALOG.decode("order-placed", pack({"order_id": "o1", "gift": True})) == OrderPlaced(
+        order_id="o1"
+    )
     with pytest.raises(UndecodableMessage):
         CATALOG.decode("order-placed", b"\xc1")
     with pytest.raises(InvalidMessage, match="order-placed is not valid: order_id: Field required"):

@@ -70,7 +70,9 @@ async def test_many_are_sent_in_order_and_answered_in_order(world, shop):
         events = [Renamed(customer=f"c{n}") for n in range(1203)]
         receipts = await client.send_many((event, f"id-{n}") for n, event in enumerate(events))
         assert [receipt.id for receipt in receipts] == [f"id-{n}" for n in range(1203)]
-        stored = [unpack(fields[b"data"])["customer"] for _, fields in world.raw.xrange(world.keys.own("front"))]
+        stored = [
+            unpack(fields[b"data"])["customer"] for _, fields in world.raw.xrange(world.keys.own("front"))
+        ]
         assert stored == [f"c{n}" for n in range(1203)]
         again = await client.send_many([(events[0], "id-0"), events[1], (events[2], None)])
         assert [receipt.duplicate for receipt in again] == [True, False, False]
@@ -97,10 +99,14 @@ async def test_what_can_not_be_sent(world, shop):
     async with world.app(*shop).client() as client:
         with pytest.raises(InvalidMessage, match="can't be packed"):
             await client.send(Anything(value=object()))
-        with pytest.raises(ApplicationError, match="paid is no initiating event; those are: anything, place, renamed"):
+        with pytest.raises(
+            ApplicationError, match="paid is no initiating event; those are: anything, place, renamed"
+        ):
             await client.send(Paid(order="o1"))
         for thing in (Pay(order="o1"), "text", None, Place):
-            with pytest.raises(ApplicationError, match="only events are sent from outside|is no initiating event"):
+            with pytest.raises(
+                ApplicationError, match="only events are sent from outside|is no initiating event"
+            ):
                 await client.send(thing)
         for id in ("a b", "a/b", "x" * 101, "-a", "ö"):
             with pytest.raises(InvalidMessage, match="takes 1 to 100 letters, digits"):
@@ -127,7 +133,7 @@ async def test_an_id_starts_one_flow_and_waiting_answers_with_it(world, shop):
 
 
 async def test_ids_are_forgotten_after_their_window_but_the_flow_is_there(world, shop):
-    """Past the window (or over its limit) an id enters again; its flow is on record and does not start twice."""
+    """Past the window (or over its limit) an id enters again; its flow is on record, and starts once."""
     async with world.app(*shop, dedupe_ms=1000, dedupe_ids=100).running() as client:
         await client.send(Place(order="o1"), id="order-1")
         await client.wait("order-1")
@@ -144,7 +150,9 @@ async def test_ids_are_forgotten_after_their_window_but_the_flow_is_there(world,
 async def test_waiting_has_an_end(world, shop):
     async with world.app(*shop).client() as client:
         await client.send(Place(order="o1"), id="order-1")
-        with pytest.raises(WaitTimeout, match=r"flow order-1 has not ended within 0.05 s; it goes on: `hybrid"):
+        with pytest.raises(
+            WaitTimeout, match=r"flow order-1 has not ended within 0.05 s; it goes on: `hybrid"
+        ):
             await client.wait("order-1", timeout=0.05)
         with pytest.raises(WaitTimeout):
             await client.wait("never-sent", timeout=0.05)
@@ -178,7 +186,9 @@ async def test_a_published_event_goes_to_its_topic_once(world, shop):
 
 async def test_no_server_is_told_without_the_password(world, shop, tmp_path):
     app = world.app(*shop, redis_url="redis://user:s3cret@127.0.0.1:1/0")
-    with pytest.raises(ServerUnavailable, match=r"no connection to Redis at redis://user:\*\*\*@127.0.0.1:1/0"):
+    with pytest.raises(
+        ServerUnavailable, match=r"no connection to Redis at redis://user:\*\*\*@127.0.0.1:1/0"
+    ):
         async with app.client():
             pass
 

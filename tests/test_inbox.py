@@ -102,7 +102,9 @@ def handled(engine):
 
 async def test_a_second_execution_returns_the_stored_reply(world, engine, payment):
     await world.tell(Pay(order="o1"), Pay(order="nothing"))
-    await world.tell(Pay(order="o1"), Pay(order="nothing"))  # the same ids: as after a crash before the settle
+    await world.tell(
+        Pay(order="o1"), Pay(order="nothing")
+    )  # the same ids: as after a crash before the settle
     async with world.running(payment, resources=[payment.database]):
         await until(lambda: world.counter("settled:payment") == 4)
     assert sorted(payment.runs) == rows(engine) == ["nothing", "o1"]
@@ -199,7 +201,9 @@ async def test_without_a_database_there_is_no_transaction(world):
     await world.tell(Pay(order="o1"))
     async with world.running(payment):
         failure = await world.failure("payment")
-    assert "payment.pay asks for a transaction, but no resource gives a hybrid.inbox.Database" in failure.message
+    assert (
+        "payment.pay asks for a transaction, but no resource gives a hybrid.inbox.Database" in failure.message
+    )
 
 
 async def test_the_kind_of_engine_must_fit_the_handler(world, engine):

@@ -78,9 +78,13 @@ def test_parameters_have_annotations():
     def unknown(command: Pay, thing: "Nothing"):
         raise NotImplementedError
 
-    with pytest.raises(ApplicationError, match="payment.nothing takes no message: its first parameter is the Pay"):
+    with pytest.raises(
+        ApplicationError, match="payment.nothing takes no message: its first parameter is the Pay"
+    ):
         handler_of(nothing).parameters()
-    with pytest.raises(ApplicationError, match="payment.bare: context has no annotation to tell what to hand it"):
+    with pytest.raises(
+        ApplicationError, match="payment.bare: context has no annotation to tell what to hand it"
+    ):
         handler_of(bare).parameters()
     with pytest.raises(ApplicationError, match=r"payment.unknown: .*'Nothing' is not defined"):
         handler_of(unknown).parameters()

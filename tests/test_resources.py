@@ -116,7 +116,9 @@ async def test_one_that_says_nothing_is_told():
     def mailer(bank) -> Mailer:
         raise NotImplementedError
 
-    with pytest.raises(ApplicationError, match="resource bank does not say what it gives: annotate what it returns"):
+    with pytest.raises(
+        ApplicationError, match="resource bank does not say what it gives: annotate what it returns"
+    ):
         await opening(bank)
     with pytest.raises(ApplicationError, match="resource mailer: bank has no annotation"):
         await opening(mailer)

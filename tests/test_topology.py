@@ -89,12 +89,24 @@ def no_flow():
     [
         (lambda: [payment(), payment()], "two components are called payment"),
         (lambda: [payment("orders"), orders()], "two components are called orders"),
-        (lambda: [payment(), payment("bank")], "Pay is handled by payment.pay and bank.pay: a command has one processor"),
+        (
+            lambda: [payment(), payment("bank")],
+            "Pay is handled by payment.pay and bank.pay: a command has one processor",
+        ),
         (two_fronts, "Place enters by both front and door; choose one"),
         (two_mediators, "Place of class hard has two mediators: orders and also"),
-        (simple_unhandled, r"rule by_total of front may call Place simple, but there is no @front.on\(Place\) to handle it"),
-        (no_mediator, "rule by_total of front may call Place complex, but no mediator handles COMPLEX with a flow for it"),
-        (no_flow, "rule by_total of front may call Place hard, but no mediator handles HARD with a flow for it"),
+        (
+            simple_unhandled,
+            r"rule by_total of front may call Place simple, but there is no @front.on\(Place\) to handle it",
+        ),
+        (
+            no_mediator,
+            "rule by_total of front may call Place complex, but no mediator handles COMPLEX with a flow",
+        ),
+        (
+            no_flow,
+            "rule by_total of front may call Place hard, but no mediator handles HARD with a flow for it",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(components, text):

@@ -1,4 +1,6 @@
-"""The application that our benchmarks run: the floors' work, with no-op handlers and every feature of the protocol on."""
+"""The application that our benchmarks run: the floors' work, with no-op handlers and every feature of the
+protocol on.
+"""
 
 from hybrid import HARD, App, Command, Event, Flow, Mediator, Processor, Settings, SimpleMediator
 
@@ -103,7 +105,9 @@ async def place_order(event: PlaceOrder, flow: Flow) -> OrderCompleted:
     return OrderCompleted(order_id=event.order_id)
 
 
-@worker.on(CreateOrder | EmailCustomer | ApplyPayment | AdjustInventory | FulfillOrder | OrderStock | ShipOrder)
+@worker.on(
+    CreateOrder | EmailCustomer | ApplyPayment | AdjustInventory | FulfillOrder | OrderStock | ShipOrder
+)
 async def acknowledge(command: CreateOrder) -> Acknowledged:
     """Do nothing, and say so."""
     return Acknowledged(order_id=command.order_id)

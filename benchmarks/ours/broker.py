@@ -1,4 +1,5 @@
-"""Ours at floor/broker.py's work: per-message typed handlers, consume + broadcast + settle, one worker process.
+"""Ours at floor/broker.py's work: per-message typed handlers, consume + broadcast + settle, one worker
+process.
 
 Usage: python -m benchmarks.ours.broker URL N     prints one JSON line. Empties the database!
 """

@@ -1,4 +1,5 @@
-"""Ours at floor/flows.py's work: orders of five steps and nine commands, mediator and processors in one worker process.
+"""Ours at floor/flows.py's work: orders of five steps and nine commands, mediator and processors in one
+worker process.
 
 Usage: python -m benchmarks.ours.flows URL N rate|alone     prints one JSON line. Empties the database!
 """

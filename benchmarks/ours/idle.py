@@ -1,4 +1,5 @@
-"""One idle hop of ours: from the call of `publish` to the entry of the handler, in one process, 5 ms of rest before each.
+"""One idle hop of ours: from the call of `publish` to the entry of the handler, in one process, 5 ms of
+rest before each.
 
 Usage: python -m benchmarks.ours.idle URL N     prints one JSON line. Empties the database!
 """

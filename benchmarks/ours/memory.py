@@ -1,7 +1,9 @@
-"""Memory: bytes on the server per finished order with retention at its default, and whether server and worker stay flat.
+"""Memory: bytes on the server per finished order with retention at its default, and whether server and
+worker stay flat.
 
-`bytes_per_order`: growth of used_memory over all orders, divided by their number. `server_flat`: growth in the second half, divided by that in
-the first. `worker_flat`: the worker's resident memory at the end, divided by that in the middle.
+`bytes_per_order`: growth of used_memory over all orders, divided by their number. `server_flat`: growth in
+the second half, divided by that in the first. `worker_flat`: the worker's resident memory at the end,
+divided by that in the middle.
 
 Usage: python -m benchmarks.ours.memory URL N     prints one JSON line. Empties the database!
 """

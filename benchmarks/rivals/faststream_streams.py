@@ -118,7 +118,7 @@ def subscribe_batch(broker: RedisBroker, client: redis.Redis, progress: Progress
 
 async def settled(client: redis.Redis, messages: int) -> None:
     """Wait until all follow-ups are stored and nothing is pending."""
-    while await client.xlen(OUT) < messages or (await client.xpending(IN, GROUP))["pending"]:  # noqa: ASYNC110
+    while await client.xlen(OUT) < messages or (await client.xpending(IN, GROUP))["pending"]:
         await asyncio.sleep(0.002)
 
 

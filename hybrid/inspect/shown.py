@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from hybrid.catalog import Catalog
 from hybrid.codec import shown, unpack
 from hybrid.errors import MessageError
+from hybrid.messages import hides
 
 MASK = "**********"
 
@@ -38,7 +39,7 @@ def visible(catalog: Catalog, type: str, data: bytes) -> Any:
 def _is_open(model: Any, name: str) -> bool:
     """Tell whether a field can hold no secret: a known one, whose annotation is a plain value."""
     known = model.model_fields.get(name) if model else None
-    if known is None or "Secret" in str(known.annotation):
+    if known is None or hides(known.annotation):
         return False
     return isinstance(known.annotation, type) and not issubclass(known.annotation, BaseModel)
 

@@ -77,7 +77,10 @@ class Status:
     @property
     def sickness(self) -> list[str]:
         """What a health probe complains of: components that are not consumed, books that do not balance."""
-        found = [group.problem for group in self.groups if group.problem and group.kind != RETIRED]
+        ours = [group for group in self.groups if group.kind != RETIRED]
+        found = [group.problem for group in ours if group.problem]
+        if ours and not any(group.consumers for group in ours):
+            found = ["nobody consumes: no worker lives (`hybrid run` starts one)"]
         if not self.ledger.balanced:
             found += [
                 f"{group.group or 'commands that nobody handles'}: the ledger does not balance,"

@@ -152,6 +152,7 @@ def _handlers(processors: Iterable[Processor]) -> Iterator[HandlerWiring]:
     for processor in processors:
         for cls, handler in processor.handlers.items():
             replies = [reply.type_name for reply in handler.replies()]
-            named = [name for name in named_in(handler.function, Event) if name != cls.type_name]
+            own = [mine.type_name for mine in processor.handlers]
+            named = [name for name in named_in(handler.function, Event) if name not in own]
             broadcasts = tuple(dict.fromkeys([*replies, *named]))
             yield HandlerWiring(processor.name, cls.type_name, issubclass(cls, Command), broadcasts)

@@ -149,13 +149,22 @@ class Runner:
         return then
 
     def last_resort(self, delivery: Delivery) -> None:
-        """Put a delivery among the failures whose settle was refused; refused again, it stays pending."""
+        """Put a delivery among the failures whose settle was refused; refused again, it stays pending.
+
+        The server may have got as far as acknowledging it before it met what it could not do: then there is
+        nothing left to claim, and without this entry the message would be nowhere.
+        """
         error = HandlerError("the server refused the outputs of this delivery; the worker's log says why")
         flat = [item for pair in delivery.fields.items() for item in pair]
         culprit = Culprit(self.component, self.component, delivery.lane.channel)
         effects = [failed_output(self.keys, culprit, flat, error, 1)]
-        transition = Transition((), (self.claim(delivery, ""),), effects)
-        self.shard.settler.put(transition, lambda code: delivery.lane.release(delivery))
+
+        def then(code: int) -> None:
+            if code == ALREADY_HANDLED:
+                self.shard.settler.put(Transition((), (), effects), lambda code: None)
+            delivery.lane.release(delivery)
+
+        self.shard.settler.put(Transition((), (self.claim(delivery, ""),), effects), then)
 
     def forget_starts(self, deliveries: Sequence[Delivery]) -> None:
         """Forget the starts of deliveries that their former owner has settled after all, as it thawed."""

@@ -1,0 +1,1 @@
+"""The command line: `hybrid`, a typer application, one file per command."""

@@ -1,0 +1,1 @@
+"""The demo: the bookstore's events, the known answers, and the picture."""

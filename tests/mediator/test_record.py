@@ -1,0 +1,50 @@
+"""A flow's record, as the hash has it."""
+
+import pytest
+
+from hybrid.codec import pack
+from hybrid.mediator.record import NOTHING, FlowRecord, Issued, Result
+
+
+def test_it_reads_what_stands_there():
+    record = FlowRecord.read(
+        "f1",
+        {
+            b"version": b"3",
+            b"run": b"1",
+            b"state": b"running",
+            b"key": b"\xc3\xb6",
+            b"event": b"\x80",
+            b"need": b"1",
+            b"step:1": pack(["pay", 7, 1000, 0]),
+            b"step:2": pack(["ship", 8, 1001, 500]),
+            b"result:1": Result(NOTHING, by="payment", attempt=2).packed(),
+            b"wait:2": b"1",
+            b"value:1": pack(0.5),
+            b"stuck:2": "ValueError: ö".encode(),
+        },
+    )
+    assert (record.version, record.run, record.state, record.ended) == (3, 1, "running", False)
+    assert record.facts["key"] == "ö"
+    assert record.event == b"\x80"
+    assert record.steps == {1: Issued("pay", 7, 1000, 0), 2: Issued("ship", 8, 1001, 500)}
+    assert (record.results[1].kind, record.results[1].by, record.results[1].attempt) == (
+        "nothing",
+        "payment",
+        2,
+    )
+    assert (record.waits, record.values, record.stuck) == ({2}, {1: 0.5}, {2: "ValueError: ö"})
+
+
+def test_one_that_ended():
+    record = FlowRecord.read(
+        "f1", {b"state": b"completed", b"ended": b"5", b"outcome": pack(["done", 1, b"\x80"])}
+    )
+    assert record.ended
+    assert record.outcome == ("done", 1, b"\x80")
+
+
+@pytest.mark.parametrize("fields", [{}, {b"version": b"0"}])
+def test_one_that_is_not_there(fields):
+    record = FlowRecord.read("f1", fields)
+    assert (record.version, record.run, record.state, record.ended) == (0, 1, "running", False)

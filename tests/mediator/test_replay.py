@@ -1,0 +1,150 @@
+"""The replay, without a server: what a run of a flow's function leads to."""
+
+import asyncio
+
+import pytest
+
+from hybrid import CommandFailed, Flow, Refused, StepTimeout
+from hybrid.catalog import Catalog
+from hybrid.codec import pack
+from hybrid.envelope import Envelope
+from hybrid.errors import FlowError
+from hybrid.mediator.flow import Surroundings
+from hybrid.mediator.record import GIVEN_UP, NOTHING, REPLY, TIMEOUT, FlowRecord, Issued, Result
+from hybrid.mediator.replay import replay
+from tests.runtime.messages import Completed, Noted, Paid, Pay, Place, Ship
+
+NOW = 1_700_000_000_000
+EVENT = Place(order="o1")
+CATALOG = Catalog([Paid, Noted])
+
+
+async def run(function, record=None):
+    """Run it once, where an event loop runs; return its progress."""
+    record = record or FlowRecord("f1")
+    flow = Flow(record, Envelope("f1", "place"), Surroundings(CATALOG, 10_000, NOW))
+    loop = asyncio.get_running_loop()
+    progress = replay(function, EVENT, flow)
+    assert asyncio.get_running_loop() is loop
+    return progress
+
+
+def recorded(progress, *results):
+    """Return the record that this progress leads to, with these results of the steps."""
+    record = FlowRecord("f1")
+    for step, result in zip(progress.issued, results, strict=False):
+        if result is not None:
+            record.results[step.number] = result
+    for step in progress.issued:
+        from zlib import crc32
+
+        record.steps[step.number] = Issued(step.command.type_name, crc32(step.data), NOW)
+    record.values.update(progress.values)
+    return record
+
+
+PAID = Result(REPLY, "paid", 1, pack({"order": "o1", "receipt": "r"}))
+
+
+async def pay(event: Place, flow: Flow) -> Completed:
+    paid = await flow.do(Pay(order=event.order), timeout=1.5)
+    return Completed(order=paid.receipt if paid else "nothing")
+
+
+async def test_it_says_what_it_issues_and_awaits():
+    progress = await run(pay)
+    assert (progress.state, progress.waiting) == ("running", [1])
+    ((number, command, data, timeout),) = progress.issued
+    assert (number, command, timeout) == (1, Pay(order="o1"), 1500)
+    assert data == pack({"order": "o1", "amount": 10})
+
+
+@pytest.mark.parametrize(("result", "order"), [(PAID, "r"), (Result(NOTHING), "nothing")])
+async def test_with_the_results_it_goes_on(result, order):
+    progress = await run(pay, recorded(await run(pay), result))
+    assert (progress.state, progress.event, progress.issued) == ("completed", Completed(order=order), [])
+
+
+@pytest.mark.parametrize(
+    ("result", "error"), [(Result(TIMEOUT), StepTimeout), (Result(GIVEN_UP, data=b"why"), CommandFailed)]
+)
+async def test_a_result_may_be_an_error(result, error):
+    progress = await run(pay, recorded(await run(pay), result))
+    assert progress.state == "failed"
+    assert isinstance(progress.error, error)
+    assert (progress.error.flow, progress.error.step, progress.error.command) == ("f1", 1, "pay")
+
+
+async def test_it_awaits_only_what_is_missing():
+    async def both(event: Place, flow: Flow):
+        await flow.all(Pay(order="a"), Ship(order="b"), Pay(order="c"))
+
+    first = await run(both)
+    assert first.waiting == [1, 2, 3]
+    second = await run(both, recorded(first, PAID, None, PAID))
+    assert (second.waiting, second.issued) == ([2], [])
+
+
+async def test_values_are_taken_from_the_record():
+    async def draw(event: Place, flow: Flow):
+        return Completed(order=f"{flow.now().timestamp()} {flow.random()} {flow.uuid()}")
+
+    first = await run(draw)
+    assert sorted(first.values) == [1, 2, 3]
+    assert first.event.order.startswith(f"{NOW / 1000} ")
+    second = await run(draw, recorded(first))
+    assert second.event == first.event
+    assert second.values == {}
+
+
+async def test_a_refusal_without_an_event():
+    async def refuse(event: Place, flow: Flow):
+        raise Refused(None)
+
+    progress = await run(refuse)
+    assert (progress.state, progress.event) == ("refused", None)
+
+
+async def test_what_is_caught_too_broadly_does_not_count():
+    async def broad(event: Place, flow: Flow):
+        try:
+            await flow.do(Pay(order="o1"))
+        except BaseException:
+            flow.do(Ship(order="o1"))
+
+    progress = await run(broad)
+    assert (progress.state, [s.command for s in progress.issued]) == ("running", [Pay(order="o1")])
+
+
+async def test_a_step_that_is_driven_by_hand():
+    async def by_hand(event: Place, flow: Flow):
+        step = flow.do(Pay(order="o1")).__await__()
+        next(step)
+        next(step)
+
+    progress = await run(by_hand)
+    assert progress.state == "failed"
+    assert "swallowed the end of its run" in str(progress.error)
+
+
+async def test_an_event_that_a_step_brought_is_no_news():
+    async def hand_on(event: Place, flow: Flow):
+        return await flow.do(Pay(order="o1"))
+
+    assert not (await run(hand_on, recorded(await run(hand_on), PAID))).is_news
+    assert (await run(pay, recorded(await run(pay), PAID))).is_news
+
+
+async def test_a_failed_run_issues_nothing():
+    async def fail(event: Place, flow: Flow):
+        flow.do(Pay(order="o1"))
+        flow.random()
+        raise FlowError("x")
+
+    progress = await run(fail)
+    assert (progress.state, progress.issued, progress.values) == ("failed", [], {})
+
+
+def test_without_a_loop_it_runs_too():
+    flow = Flow(FlowRecord("f1"), Envelope("f1", "place"), Surroundings(CATALOG, 10_000, NOW))
+    assert replay(pay, EVENT, flow).state == "running"
