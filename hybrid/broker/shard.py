@@ -75,3 +75,4 @@ class Store:
         """Close all connections."""
         for shard in self.shards:
             await shard.close()
+        await self.connections.close()

@@ -44,6 +44,7 @@ class Connections:
     def __init__(self, url: str) -> None:
         self.url = url
         self.cluster = url.startswith("redis+cluster://")
+        self._sentinel: Any = None
 
     def commands(self, *, connections: int = 256) -> AsyncClient:
         """Return a client for scripts and short commands. What uses it is bounded, so its pool need not
@@ -70,6 +71,11 @@ class Connections:
             return sentinel.master_for(service)
         return redis.Redis.from_url(self.url, **options)
 
+    async def close(self) -> None:
+        """Close the connections to sentinels. The clients are closed by those who asked for them."""
+        for client in self._sentinel.sentinels if self._sentinel else ():
+            await client.aclose()
+
     def _client(
         self, socket_timeout: float, connections: int, connected: Callable[[int], None] | None = None
     ) -> AsyncClient:
@@ -85,8 +91,8 @@ class Connections:
             options["redis_connect_func"] = _telling(connected)
         if self.url.startswith("redis+sentinel://"):
             hosts, service = _sentinels(self.url)
-            sentinel: Any = Sentinel(hosts, socket_timeout=5.0)  # type: ignore[no-untyped-call]
-            return sentinel.master_for(service, retry=retry, **options)
+            self._sentinel = self._sentinel or Sentinel(hosts, socket_timeout=5.0)  # type: ignore[no-untyped-call]
+            return self._sentinel.master_for(service, retry=retry, **options)
         return redis.asyncio.Redis.from_url(self.url, max_connections=connections, retry=retry, **options)
 
 
