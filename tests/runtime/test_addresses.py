@@ -13,6 +13,8 @@ from tests.runtime.messages import Completed, Paid, Pay, Place
 from tests.runtime.world import until
 from tests.servers import VALKEY, free_port, spawn
 
+CLUSTER = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+
 
 @pytest.fixture
 def shop():
@@ -48,7 +50,7 @@ async def order_ten(url, shop, **changes):
 
 
 async def test_a_cluster(shop, tmp_path):
-    with spawn(VALKEY, tmp_path, tcp=True, extra_args=("--cluster-enabled", "yes")) as server:
+    with spawn(VALKEY, tmp_path, tcp=True, extra_args=CLUSTER) as server:
         with redis.Redis.from_url(server.url) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             await until(lambda: client.cluster("info")["cluster_state"] == "ok")
