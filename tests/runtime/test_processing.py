@@ -524,7 +524,7 @@ async def test_competing_consumers_share(world):
         await world.tell(*(Pay(order=f"o{n}") for n in range(200)))
         await until(lambda: world.counter("settled:payment") == 200)
     assert len(by["a"]) + len(by["b"]) == len({*by["a"], *by["b"]}) == 200
-    assert min(len(by["a"]), len(by["b"])) > 40
+    assert min(len(by["a"]), len(by["b"])) >= 10  # each reads some work ahead
     assert len(world.broadcasts(Paid)) == 200
 
 
