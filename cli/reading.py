@@ -73,8 +73,8 @@ class Reader:
         """Return an event made of words: `key=value`, `key.inner=value`, `list.0=value`, `key:=JSON`.
 
         A value is text that the field's type reads; one that begins as JSON object, list or string is read as
-        JSON. One that the field
-        does not take as text, and that is a JSON number, true, false or null, is taken as that.
+        JSON. One that the field does not take as text, and that is a JSON number, true, false or null, is taken
+        as that.
         """
         pairs = [_pair(word) for word in words]
         try:
@@ -83,7 +83,11 @@ class Reader:
             better = {key: json.loads(value) for key, value in pairs if _fits(key, value, error)}
             if not better:
                 raise
+        try:
             return self.event(type, _nested(pairs, better))
+        except InvalidMessage as error:  # what is no better as a scalar is told as the text that it is
+            taken = {key: value for key, value in better.items() if not _refused(key, error)}
+        return self.event(type, _nested(pairs, taken))
 
     def from_line(self, raw: bytes) -> Incoming:
         """Return what a line stands for: {"type": …, "data": {…}, "id"?: …}."""
@@ -227,8 +231,12 @@ def _lists(value: Any) -> Any:
 
 def _fits(key: str, value: Any, error: InvalidMessage) -> bool:
     """Tell whether a value was refused as text and reads as a JSON scalar."""
-    refused = any(field == key or field.startswith(f"{key}.") for field, _ in error.problems)
-    return refused and isinstance(value, str) and len(value) < 400 and bool(_SCALAR.fullmatch(value))
+    return _refused(key, error) and isinstance(value, str) and len(value) < 400 and bool(_SCALAR.fullmatch(value))
+
+
+def _refused(key: str, error: InvalidMessage) -> bool:
+    """Tell whether an error is about the value of a key, or something in it."""
+    return any(field == key or field.startswith(f"{key}.") for field, _ in error.problems)
 
 
 def _no_constant(name: str) -> NoReturn:
