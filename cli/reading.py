@@ -73,8 +73,8 @@ class Reader:
         """Return an event made of words: `key=value`, `key.inner=value`, `list.0=value`, `key:=JSON`.
 
         A value is text that the field's type reads; one that begins as JSON object, list or string is read as
-        JSON. One that the field does not take as text, and that is a JSON number, true, false or null, is taken
-        as that.
+        JSON. One that the field does not take as text, and that is a JSON number, true, false or null, is
+        taken as that.
         """
         pairs = [_pair(word) for word in words]
         try:
@@ -231,7 +231,8 @@ def _lists(value: Any) -> Any:
 
 def _fits(key: str, value: Any, error: InvalidMessage) -> bool:
     """Tell whether a value was refused as text and reads as a JSON scalar."""
-    return _refused(key, error) and isinstance(value, str) and len(value) < 400 and bool(_SCALAR.fullmatch(value))
+    short = isinstance(value, str) and len(value) < 400
+    return short and _refused(key, error) and bool(_SCALAR.fullmatch(value))
 
 
 def _refused(key: str, error: InvalidMessage) -> bool:
