@@ -117,11 +117,12 @@ class Client:
         """
         watching = [await self._watch(shard) for shard in self._store.shards]
         futures = [watch.expect(flow) for watch in watching]
+        heard = [watch.state(flow) for watch in watching]  # before the record is read: it may end meanwhile
         try:
             if outcome := await self._recorded(flow):
                 return outcome
-            for watch in watching:
-                if (state := watch.state(flow)) in (COMPLETED, REFUSED):
+            for state in heard:
+                if state in (COMPLETED, REFUSED):
                     return Outcome(flow, state)  # of a simple event, which leaves no record, or forgotten
             done, _ = await asyncio.wait(futures, timeout=timeout, return_when=FIRST_COMPLETED)
         finally:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hybrid import HARD, Event, Flow, Mediator, Processor, SimpleMediator
+from hybrid import HARD, Client, Event, Flow, Mediator, Processor, SimpleMediator
 from hybrid.broker.shard import Store
 from hybrid.codec import unpack
 from hybrid.errors import (
@@ -171,6 +171,24 @@ async def test_waiting_before_it_is_sent_and_by_many(world, shop):
     async with world.app(*shop).client() as client:  # long afterwards
         assert (await client.wait("order-1")).event == Completed(order="o1")
         assert (await client.wait("renamed-1")).state == "completed"
+
+
+async def test_a_flow_may_end_while_its_record_is_read(world, shop, monkeypatch):
+    """What was read is old by then: the outcome comes with its event all the same."""
+    real, reads = Client._recorded, []
+
+    async def recorded(self, flow):
+        found = await real(self, flow)
+        reads.append(found)
+        if len(reads) == 1:
+            assert found is None
+            await self.send(Place(order="o1"), id="order-1")
+            await until(lambda: self._watches[0].state("order-1"))
+        return found
+
+    monkeypatch.setattr(Client, "_recorded", recorded)
+    async with world.app(*shop).running() as client:
+        assert (await client.wait("order-1")).event == Completed(order="o1")
 
 
 async def test_a_published_event_goes_to_its_topic_once(world, shop):

@@ -223,21 +223,39 @@ async def test_the_kind_of_engine_must_fit_the_handler(world, engine):
         assert "a synchronous engine needs `with`" in (await world.failure("payment")).message
 
 
-async def test_a_missing_table_is_the_handlers_error(world, payment, engine):
+async def test_a_missing_table_is_the_handlers_error(world, payment, engine, monkeypatch):
+    async def acreate(self):
+        return None
+
+    monkeypatch.setattr(Database, "create", lambda self: None)
+    monkeypatch.setattr(Database, "acreate", acreate)
+    await world.tell(Pay(order="o1"))
+    async with world.running(payment, resources=[payment.database]):
+        assert "no such table: hybrid_inbox" in (await world.failure("payment")).message
+    assert payment.runs == []
+
+
+async def test_a_delivery_has_one_transaction(world, engine):
+    payment = Processor("payment")
+
     @resource
     def database() -> Database:
-        return Database(engine)
+        database = Database(engine)
+        database.create()
+        return database
 
-    sync = Processor("payment")
-
-    @sync.on(Pay, retry=RetryPolicy(attempts=1))
+    @payment.on(Pay)
     def pay(command: Pay, context: Context):
+        with context.transaction() as session:
+            session.execute(text("insert into payments values ('o1')"))
         with context.transaction():
             raise NotImplementedError
 
     await world.tell(Pay(order="o1"))
-    async with world.running(sync, resources=[database]):
-        assert "no such table: hybrid_inbox" in (await world.failure("payment")).message
+    async with world.running(payment, resources=[database]):
+        failure = await world.failure("payment")
+    assert failure.message == "payment.pay asks for a second transaction; a delivery has one"
+    assert rows(engine) == []
 
 
 async def test_old_rows_are_forgotten(world, engine, payment):
