@@ -89,7 +89,7 @@ class Bulk:
             sending = bar.add_task("sent", total=self.count)
             async with AsyncExitStack() as stack:
                 store = await stack.enter_async_context(app.store())
-                client = await stack.enter_async_context(Client(app.topology, store))
+                client = await stack.enter_async_context(Client(app, store))
                 follow = await stack.enter_async_context(following(store)) if self._wait else None
                 ending = bar.add_task("ended", total=self.count) if follow else None
                 for batch in self._batches():

@@ -45,12 +45,9 @@ class App:
         """The components, checked. Raises ApplicationError."""
         return Topology(self.components, self.messages)
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        """Open a client, on the server of the settings or the embedded one."""
-        topology = self.topology
-        async with self.store() as store, Client(topology, store) as client:
-            yield client
+    def client(self) -> Client:
+        """Return a client, to be opened: `async with app.client() as client`."""
+        return Client(self)
 
     @asynccontextmanager
     async def running(self, *names: str) -> AsyncIterator[Client]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from asyncio import FIRST_COMPLETED
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from hybrid.broker.outputs import entered
 from hybrid.broker.shard import Shard, Store
@@ -55,17 +55,37 @@ class Outcome:
     """Why it failed."""
 
 
-class Client:
-    """Sends events of one application into its store. Fit for a web application's lifespan."""
+class Application(Protocol):
+    """What a client needs of an App."""
 
-    def __init__(self, topology: Topology, store: Store) -> None:
-        self.topology = topology
-        self._store = store
+    @property
+    def topology(self) -> Topology:
+        """The components, checked."""
+
+    def store(self) -> AbstractAsyncContextManager[Store]:
+        """Connect to the application's store."""
+
+
+class Client:
+    """Sends events of one application into its store. Fit for a web application's lifespan.
+
+    It opens the application's store on entry, or uses one that is open. Raises ApplicationError,
+    ServerUnavailable and StoreMismatch there.
+    """
+
+    def __init__(self, app: Application, store: Store | None = None) -> None:
+        self.topology = app.topology
+        self._app = app
+        self._given = store
         self._stack = AsyncExitStack()
         self._watches: dict[int, OutcomeWatch] = {}
 
     async def __aenter__(self) -> Client:
-        await self._store.open()
+        async with AsyncExitStack() as stack:
+            store = self._given
+            self._store = store if store else await stack.enter_async_context(self._app.store())
+            await self._store.open()
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exception: Any) -> None:

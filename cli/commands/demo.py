@@ -134,7 +134,7 @@ async def _demo(directory: Path, as_data: bool) -> Report:
     async with (
         app.store() as store,
         Worker(app.topology, app.resources, store),
-        Client(app.topology, store) as client,
+        Client(app, store) as client,
     ):
         given = events()
         course, reader = Course(len(given)), PulseReader(store, app.topology)
