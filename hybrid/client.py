@@ -206,9 +206,9 @@ class Client:
     def _sending(self, event: Event, id: str | None) -> Sending:
         shard, envelope, data = self._enveloped(event, id)
         front = self.topology.front_of(type(event))
-        channel = f"own:{front.name}"
+        channel = f"event:{front.name}"
         return shard, Send(
-            envelope.id, shard.keys.own(front.name), entered(channel), to_fields(envelope, data)
+            envelope.id, shard.keys.event(front.name), entered(channel), to_fields(envelope, data)
         )
 
     def _publishing(self, event: Event, id: str | None) -> Sending:

@@ -5,10 +5,16 @@ message itself (see `hybrid.codec`). The names on the wire:
 
     id type v corr cause origin key time source trace attempt expires flow run step reply class rule reason
     data
+
+The id of a flow's command is FLOW/RUN/STEP, and what an id tells is not written again. So the defaults are,
+for a command with such an id and a `reply`: flow, run and step those of the id, cause and corr the flow,
+source the mediator that waits (`reply`); and for what was caused by such a command: corr its flow.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -54,26 +60,47 @@ _NAMES = [
     "v" if n == "version" else "corr" if n == "correlation" else n.rstrip("_") for n in Envelope._fields
 ]
 _INTEGERS = {"version", "time", "attempt", "expires", "run", "step"}
-_ONES = [place for place, name in enumerate(Envelope._fields) if name in ("version", "attempt")]
-"""Where 1 is the default; elsewhere it is "" or 0."""
 _DEFAULTS = Envelope("", "")
 _READ: dict[bytes, tuple[int, bool]] = {
     name.encode(): (index, field in _INTEGERS)
     for index, (name, field) in enumerate(zip(_NAMES, Envelope._fields, strict=True))
 }
+_ID, _TYPE, _CAUSE, _TIME, _REPLY = map(_NAMES.index, ("id", "type", "cause", "time", "reply"))
+_TELLABLE = ("corr", "cause", "source", "flow", "run", "step")
+_TOLD = [(name.encode(), _NAMES.index(name)) for name in _TELLABLE]
+_SELDOM = ("v", "origin", "time", "trace", "attempt", "expires", "class", "rule", "reason")
+_USUALLY = tuple(_DEFAULTS[_NAMES.index(name)] for name in _SELDOM)
+_COMMAND_ID = re.compile(r"([^/]+)/([1-9]\d{0,8})/([1-9]\d{0,8})", re.ASCII).fullmatch
 _NEW = tuple.__new__
 
 
 def to_fields(envelope: Envelope, data: bytes) -> list[Any]:
     """Return the flat list [name, value, …] that stands in a stream entry."""
-    fields: list[Any] = ["id", envelope[0], "type", envelope[1]]
-    for place, value in enumerate(envelope):
-        if value and place > 1 and not (value == 1 and place in _ONES):
-            fields.append(_NAMES[place])
-            fields.append(value if value.__class__ is str else str(value))
-    fields.append("data")
-    fields.append(data)
+    (
+        id, type, version, correlation, cause, origin, key, time, source, trace,
+        attempt, expires, flow, run, step, reply, class_, rule, reason,
+    ) = envelope  # fmt: skip
+    fields: list[Any] = ["id", id, "type", type]
+    told = _told(id, cause, reply)
+    tellable = (correlation, cause, source, flow, run, step)
+    if tellable != told:
+        _add(fields, _TELLABLE, tellable, told)
+    if key:
+        fields += ("key", key)
+    if reply:
+        fields += ("reply", reply)
+    seldom = (version, origin, time, trace, attempt, expires, class_, rule, reason)
+    if seldom != _USUALLY:
+        _add(fields, _SELDOM, seldom, _USUALLY)
+    fields += ("data", data)
     return fields
+
+
+def _add(fields: list[Any], names: Sequence[str], values: Sequence[Any], defaults: Sequence[Any]) -> None:
+    """Add the values that are not at their default."""
+    for name, value, default in zip(names, values, defaults, strict=True):
+        if value != default:
+            fields += (name, str(value))
 
 
 def from_fields(fields: dict[bytes, bytes], entry: bytes) -> Envelope:
@@ -86,8 +113,29 @@ def from_fields(fields: dict[bytes, bytes], entry: bytes) -> Envelope:
     for name, value in fields.items():
         if slot := _READ.get(name):
             values[slot[0]] = int(value) if slot[1] else value.decode()
-    if not values[0] or not values[1]:
-        raise KeyError("id" if not values[0] else "type")
-    if not values[7]:
-        values[7] = int(entry.partition(b"-")[0])
+    if not values[_ID] or not values[_TYPE]:
+        raise KeyError("id" if not values[_ID] else "type")
+    told = _told(values[_ID], values[_CAUSE], values[_REPLY])
+    if told is not _NOTHING:
+        for (name, place), default in zip(_TOLD, told, strict=True):
+            if name not in fields:
+                values[place] = default
+    if not values[_TIME]:
+        values[_TIME] = int(entry.partition(b"-")[0])
     return _NEW(Envelope, values)
+
+
+Told = tuple[str, str, str, str, int, int]
+_NOTHING: Told = ("", "", "", "", 0, 0)
+
+
+def _told(id: str, cause: str, reply: str) -> Told:
+    """Return what the id of a flow's command, or of what it caused, tells: correlation, cause, source, flow,
+    run and step.
+    """
+    if reply and (found := _COMMAND_ID(id)):
+        flow, run, step = found.groups()
+        return flow, flow, reply, flow, int(run), int(step)
+    if cause and (found := _COMMAND_ID(cause)):
+        return found[1], "", "", "", 0, 0
+    return _NOTHING

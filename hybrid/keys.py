@@ -4,8 +4,9 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
 
     {app.domain.0}:store              hash    format, shards, id, created
     {app.domain.0}:command:TYPE       stream  the queue of a command type
-    {app.domain.0}:own:NAME           stream  a component's own queue: initiating events and wake-ups for
-                                              mediators, what goes back for one group for processors
+    {app.domain.0}:event:NAME         stream  the event queue of a mediator: initiating events
+    {app.domain.0}:own:NAME           stream  a component's own queue: wake-ups for mediators, what goes
+                                              back for one group
     {app.domain.0}:topic:TYPE         stream  the broadcasts of an event type
     {app.domain.0}:later:NAME         zset    deliveries of a group that wait for their next attempt
     {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
@@ -48,6 +49,7 @@ class Keys:
         self.starts = p + "starts"
         self.consumers = p + "consumers"
         self.command = cache(lambda type: f"{p}command:{type}")
+        self.event = cache(lambda name: f"{p}event:{name}")
         self.own = cache(lambda name: f"{p}own:{name}")
         self.topic = cache(lambda type: f"{p}topic:{type}")
         self.later = cache(lambda name: f"{p}later:{name}")
@@ -66,12 +68,13 @@ class Keys:
         return f"{self.prefix}lease:{consumer}"
 
     def channel(self, key: str) -> str:
-        """Return what a channel's key is called in counters and lists: `command:TYPE`, `own:NAME`,
-        `topic:TYPE`.
+        """Return what a channel's key is called in counters and lists: `command:TYPE`, `event:NAME`,
+        `own:NAME`, `topic:TYPE`.
         """
         return key[len(self.prefix) :]
 
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        return [*bounded, "command:*", "own:*", "topic:*", "later:*", "failed:*", "flow:*", "history:*"]
+        kinds = ["command", "event", "own", "topic", "later", "failed", "flow", "history"]
+        return [*bounded, *(f"{kind}:*" for kind in kinds)]

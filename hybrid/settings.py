@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     topic_hard_entries: int = Field(
         1_000_000, ge=1, description="Beyond this even unsettled broadcasts are cut."
     )
-    log_entries: int = Field(50_000, ge=100, description="Settle log entries kept, per shard.")
+    log_bytes: int = Field(
+        32 << 20, ge=1 << 16, description="Bytes of settle log kept, per shard; about 250,000 deliveries."
+    )
     flow_entries: int = Field(10_000, ge=0, description="Ended flows kept, per shard.")
     flow_ms: int = Field(7 * 86_400_000, ge=1000, description="How long (ms) ended flows are kept.")
 

@@ -58,7 +58,7 @@ def shop():
 async def test_a_receipt_means_that_it_is_stored(world, shop):
     async with world.app(*shop).client() as client:
         receipt = await client.send(Renamed(customer="ö"))
-        ((_, fields),) = world.raw.xrange(world.keys.own("front"))
+        ((_, fields),) = world.raw.xrange(world.keys.event("front"))
     assert fields[b"id"].decode() == receipt.id
     assert unpack(fields[b"data"]) == {"customer": "ö"}
     assert not receipt.duplicate
@@ -71,7 +71,7 @@ async def test_many_are_sent_in_order_and_answered_in_order(world, shop):
         receipts = await client.send_many((event, f"id-{n}") for n, event in enumerate(events))
         assert [receipt.id for receipt in receipts] == [f"id-{n}" for n in range(1203)]
         stored = [
-            unpack(fields[b"data"])["customer"] for _, fields in world.raw.xrange(world.keys.own("front"))
+            unpack(fields[b"data"])["customer"] for _, fields in world.raw.xrange(world.keys.event("front"))
         ]
         assert stored == [f"c{n}" for n in range(1203)]
         again = await client.send_many([(events[0], "id-0"), events[1], (events[2], None)])
@@ -82,7 +82,7 @@ async def test_many_are_sent_in_order_and_answered_in_order(world, shop):
 async def test_many_go_to_their_shards_and_are_answered_in_order(world, shop):
     async with world.app(*shop, shards=3).client() as client:
         receipts = await client.send_many([Place(order=f"o{n}") for n in range(50)])
-        lengths = [world.raw.xlen(f"{{{world.name}.main.{n}}}:own:front") for n in range(3)]
+        lengths = [world.raw.xlen(f"{{{world.name}.main.{n}}}:event:front") for n in range(3)]
         assert sum(lengths) == 50
         assert min(lengths) > 5
         assert len({receipt.id for receipt in receipts}) == 50
@@ -92,7 +92,7 @@ async def test_all_are_checked_before_the_first_is_sent(world, shop):
     async with world.app(*shop, max_message_bytes=2000).client() as client:
         with pytest.raises(MessageTooLarge, match=r"renamed has 3,0\d\d bytes, the limit is 2,000"):
             await client.send_many([Renamed(customer="c"), Renamed(customer="c" * 3000)])
-    assert world.raw.xlen(world.keys.own("front")) == 0
+    assert world.raw.xlen(world.keys.event("front")) == 0
 
 
 async def test_what_can_not_be_sent(world, shop):

@@ -13,6 +13,11 @@ NUMBER = st.integers(0, 2**53)
 SHAPES = {name: TEXT if default == "" else NUMBER for name, default in Envelope._field_defaults.items()}
 SHAPES |= {name: st.integers(1, 2**53) for name in ("version", "attempt", "time")}
 SHAPES |= {name: TEXT.filter(bool) for name in ("id", "type")}
+COMMAND_IDS = st.from_regex(r"[a-c]{1,2}/[0-3]{1,2}/[0-3]{1,2}", fullmatch=True)
+FLOWS = st.sampled_from(["", "a", "b"])
+SHAPES |= {name: SHAPES[name] | COMMAND_IDS for name in ("id", "cause")}
+SHAPES |= {name: SHAPES[name] | FLOWS for name in ("flow", "correlation", "source", "reply")}
+SHAPES |= {name: SHAPES[name] | st.integers(0, 3) for name in ("run", "step")}
 ENVELOPES = st.builds(Envelope, **SHAPES)
 ENTRY = b"1700000000000-5"
 
@@ -36,7 +41,14 @@ def test_round_trip(envelope, data):
 def test_only_what_is_not_at_its_default_is_written():
     assert to_fields(Envelope("i", "t"), b"") == ["id", "i", "type", "t", "data", b""]
     names = to_fields(Envelope("i", "t", 2, "c", class_="hard", run=1, attempt=3), b"")[::2]
-    assert names == ["id", "type", "v", "corr", "attempt", "run", "class", "data"]
+    assert names == ["id", "type", "corr", "run", "v", "attempt", "class", "data"]
+
+
+def test_what_an_id_tells_is_not_written_again():
+    command = Envelope("f/1/2", "t", 1, "f", "f", source="m", flow="f", run=1, step=2, reply="m")
+    assert to_fields(command, b"") == ["id", "f/1/2", "type", "t", "reply", "m", "data", b""]
+    event = Envelope("e", "t", 1, "f", "f/1/2", source="p")
+    assert to_fields(event, b"")[4:] == ["cause", "f/1/2", "source", "p", "data", b""]
 
 
 def test_the_time_is_the_entrys_when_none_is_given():

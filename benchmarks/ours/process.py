@@ -11,6 +11,7 @@ import uvloop
 
 from benchmarks.ours.application import application
 from hybrid.broker.shard import Store
+from hybrid.runtime.dedicated import dedicate
 
 POOL = "redis-py, BlockingConnectionPool of 16 per shard, one connection per blocking reader"
 
@@ -51,6 +52,7 @@ async def until(store: Store, name: str, value: int) -> None:
 
 async def _main(url: str, names: list[str]) -> None:
     async with application(url).worker(names) as worker:
+        dedicate()  # as `hybrid run` does
         print("ready", flush=True)
         await worker.stopped.wait()
 

@@ -14,6 +14,7 @@ from cli.environment import Environment, environment, run
 from cli.output import err, is_terminal, out
 from cli.processes import Processes
 from hybrid.errors import ApplicationError
+from hybrid.runtime.dedicated import dedicate
 from hybrid.runtime.worker import Worker
 
 EXAMPLES = (
@@ -70,6 +71,7 @@ async def _work(env: Environment, names: list[str], parent: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
     async with app.worker(names) as worker:
+        dedicate()
         what = f"{len(worker.names)} components" if not names else ", ".join(worker.names)
         out(f"ready: {app.name} consumes ({what}) as {worker.consumer}")
         if is_terminal():

@@ -1,5 +1,7 @@
-"""The settle log: one compact entry per delivery, in a capped stream. The waterfall, the console and `tail`
+"""The settle log: a line per delivery, in a stream kept by retention. The waterfall, the console and `tail`
 read it.
+
+Deliveries that settle together share stream entries: the field `e` holds up to 32 lines, one after the other.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ CLASSIFIED, STARTED, ADVANCED, ENDED, DUPLICATE = "classified", "started", "adva
 
 
 class LogEntry(NamedTuple):
-    """What one delivery came to. The entry's own id tells when it settled; `taken` (ms) when it was read."""
+    """What one delivery came to. The entry's id tells when it settled; `taken` (ms) when it was read."""
 
     id: str
     type: str
@@ -35,7 +37,9 @@ class LogEntry(NamedTuple):
         """Return it as it stands in the log."""
         return pack(self)
 
-    @classmethod
-    def read(cls, packed: bytes) -> LogEntry:
-        """Return what `packed` made."""
-        return cls(*msgpack.unpackb(packed))
+
+def entries_of(fields: dict[bytes, bytes]) -> list[LogEntry]:
+    """Return the lines of a stream entry of the log."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(fields[b"e"])
+    return [LogEntry(*line) for line in unpacker]

@@ -44,9 +44,9 @@ def event_output(keys: Keys, envelope: Envelope, data: bytes) -> Item:
     return add(keys.topic(envelope.type), entered(f"topic:{envelope.type}"), to_fields(envelope, data))
 
 
-def own_output(keys: Keys, component: str, envelope: Envelope, data: bytes) -> Item:
-    """Return the effect that puts a message on a component's own queue, as new there."""
-    return add(keys.own(component), entered(f"own:{component}"), to_fields(envelope, data))
+def initiating_output(keys: Keys, mediator: str, envelope: Envelope, data: bytes) -> Item:
+    """Return the effect that puts an initiating event on a mediator's event queue."""
+    return add(keys.event(mediator), entered(f"event:{mediator}"), to_fields(envelope, data))
 
 
 def again_output(keys: Keys, component: str, fields: list[Any]) -> Item:

@@ -29,7 +29,7 @@ _log = logging.getLogger("hybrid.settler")
 class Settler:
     """Settles transitions of one shard."""
 
-    def __init__(self, scripts: Scripts, counters: str, most: int = 500) -> None:
+    def __init__(self, scripts: Scripts, counters: str, most: int = 200) -> None:
         self._scripts = scripts
         self._counters = counters
         self._most = most

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.broker.log import LogEntry
+from hybrid.broker.log import LogEntry, entries_of
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
@@ -92,6 +92,8 @@ class LogLine:
     flow: str
     step: int
     note: str
+    correlation: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,8 @@ async def deliveries(shard: Shard, correlation: str, first: int, last: int) -> l
     after, until = str(first) if first else "-", str(last) if last else "+"
     for _ in range(LOG_PAGES):
         entries = await shard.queries.range(shard.keys.log, after, until, PAGE)
-        found = [(entry, LogEntry.read(fields[b"e"])) for entry, fields in entries]
-        lines += [_line(entry, said) for entry, said in found if correlation in (said.correlation, said.flow)]
+        found = entries_of_log(entries)
+        lines += [line for line in found if correlation in (line.correlation, line.flow)]
         if len(entries) < PAGE:
             break
         after = f"({entries[-1][0].decode()}"
@@ -280,9 +282,10 @@ def _line(entry: bytes, said: LogEntry) -> LogLine:
     return LogLine(
         int(entry.partition(b"-")[0]), said.taken, said.component, said.channel, said.type or WAKE_UP,
         said.id, said.attempt, said.outcome, said.consumer, said.flow, said.step, said.note,
+        said.correlation, said.cause,
     )  # fmt: skip
 
 
 def entries_of_log(entries: Entries) -> list[LogLine]:
     """Return entries of the settle log as lines."""
-    return [_line(entry, LogEntry.read(fields[b"e"])) for entry, fields in entries]
+    return [_line(entry, said) for entry, fields in entries for said in entries_of(fields)]

@@ -103,6 +103,8 @@ async def layout(shard: Shard, topology: Topology) -> dict[str, Layout]:
     besides.
     """
     layouts = {name: Layout(queues=[f"own:{name}"]) for name in topology.names}
+    for name in (*topology.fronts, *topology.mediators):
+        layouts[name].queues.append(f"event:{name}")
     for name, processor in topology.processors.items():
         layouts[name].queues += [f"command:{cls.type_name}" for cls in processor.commands]
         layouts[name].topics += [f"topic:{cls.type_name}" for cls in processor.events]
@@ -129,8 +131,9 @@ def _add_counted(layouts: dict[str, Layout], counters: Iterable[str], orphaned: 
         kind, _, what = counter.partition(":")
         if kind == "settled":
             _retired(layouts, what)
-        elif kind == "entered" and what.startswith("own:"):
-            _retired(layouts, what.removeprefix("own:"))
+        elif kind == "entered" and what.startswith(("own:", "event:")):
+            queues = _retired(layouts, what.partition(":")[2]).queues
+            queues += [what] if what not in queues else []
         elif kind == "entered" and what.startswith("command:") and what not in (*covered, *nobodys):
             nobodys.append(what)
     if nobodys:

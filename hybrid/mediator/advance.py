@@ -15,9 +15,10 @@ from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import FAILED, RUNNING, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
 from hybrid.streams.transitions import (
+    Awaited,
     Item,
     add,
-    await_steps,
+    await_results,
     hdel,
     hset,
     rpush,
@@ -63,9 +64,10 @@ def advance(
         effects.append(zadd(place.keys.flows, place.now, record.id))
     for number, value in progress.values.items():
         fields += [f"value:{number}", pack(value)]
-    for step in progress.issued:
-        fields += [f"step:{step.number}", _issued(step, place.now)]
-        effects += _sent(place, record, envelope, step)
+    for number, step in issued(progress, place.now).items():
+        fields += [f"step:{number}", pack(tuple(step))]
+    for new in progress.issued:
+        effects += _sent(place, record, envelope, new)
     if progress.state == FAILED:
         fields += ["error", error_note(progress.error) if progress.error else ""]
     elif "error" in record.facts:
@@ -73,16 +75,24 @@ def advance(
     if progress.state not in (RUNNING, FAILED):
         fields += ["ended", str(place.now)]
         effects += _ended(place, record, envelope, progress, fields)
-    effects.insert(0, hset(key, fields))
     if progress.state == RUNNING:
-        steps = [str(number) for number in progress.waiting]
-        effects.append(await_steps(key, steps, len(steps), wake_up(place.keys, place.mediator, record.id)))
+        wake = wake_up(place.keys, place.mediator, record.id)
+        awaited = _awaited(record, progress)
+        effects.append(await_results(key, fields, awaited, len(progress.waiting), wake))
     else:
+        effects.append(hset(key, fields))
         ending = ["flow", record.id, "state", progress.state, "class", envelope.class_]
         effects.append(add(place.keys.outcomes, "", ending))
     entry = [place.now, progress.state, [[s.number, s.command.type_name] for s in progress.issued]]
     effects.append(rpush(place.keys.history(record.id), pack(entry)))
     return [version(key, record.version)], effects
+
+
+def _awaited(record: FlowRecord, progress: Progress) -> Awaited:
+    """Return the steps that a flow waits for from now on."""
+    sent = {step.number for step in progress.issued}
+    waiting = set(progress.waiting)
+    return Awaited(sorted(waiting & sent), sorted(waiting - sent), sorted(record.waits - waiting))
 
 
 def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
@@ -105,8 +115,12 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
     return [item for pair in facts.items() if pair[1] for item in pair]
 
 
-def _issued(step: NewStep, now: int) -> bytes:
-    return pack(tuple(Issued(step.command.type_name, crc32(step.data), now, step.timeout)))
+def issued(progress: Progress, now: int) -> dict[int, Issued]:
+    """Return the steps that a run has issued, as they stand on record."""
+    return {
+        step.number: Issued(step.command.type_name, crc32(step.data), now, step.timeout)
+        for step in progress.issued
+    }
 
 
 def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> list[Item]:

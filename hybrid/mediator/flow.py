@@ -63,11 +63,11 @@ class Step:
 
     def __await__(self) -> Generator[object, None, Any]:
         flow = self._flow
-        missing = [number for number in self._numbers if number not in flow.record.results]
-        if missing:
+        while missing := [number for number in self._numbers if number not in flow.record.results]:
             flow.waiting = missing
             yield PAUSE
-            raise Suspended
+            if flow.waiting:  # somebody goes on by hand
+                raise Suspended
         results = [flow._result(number) for number in self._numbers]
         return results[0] if self._single else results
 
@@ -116,6 +116,11 @@ class Flow:
     def uuid(self) -> UUID:
         """Return a random UUID; recorded, so that a re-run gets the same."""
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
+
+    def resume(self, now: int) -> None:
+        """Forget what is on record by now; the function goes on from where it waits."""
+        self.new_steps, self.new_values, self.waiting = [], {}, []
+        self._surroundings = self._surroundings._replace(now=now)
 
     def brought(self, event: object) -> bool:
         """Tell whether this very event came from a step: then it has been broadcast already."""

@@ -5,9 +5,9 @@ event, schema                             its data and schema version
 mediator, code                            who carries it out, and the version of the function it started on
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: running, completed, refused or failed
-need, wait:N                              how many results are awaited, and which steps
+need                                      how many results are awaited
 step:N                                    msgpack [command type, checksum, sent (ms), timeout (ms)]
-result:N                                  msgpack Result
+result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack of what flow.now(), random() and uuid() gave
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
@@ -15,6 +15,7 @@ outcome                                   msgpack [type, schema, data] of the ev
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -84,9 +85,26 @@ class FlowRecord:
         return self.facts.get("state", RUNNING)
 
     @property
+    def outstanding(self) -> set[int]:
+        """The steps whose command was sent and whose result is not known."""
+        return self.steps.keys() - self.results.keys()
+
+    @property
     def ended(self) -> bool:
         """Whether it is over for good."""
         return "ended" in self.facts
+
+    def advance(self, issued: dict[int, Issued], waits: Iterable[int]) -> None:
+        """Take up what an advance has put on record of a flow that goes on."""
+        self.facts["version"] = str(self.version + 1)
+        self.steps |= issued
+        self.waits = set(waits)
+
+    def take_results(self, fields: dict[bytes, bytes]) -> None:
+        """Take up the results that have come, of these fields of the hash."""
+        for number in self.outstanding:
+            if value := fields.get(b"result:%d" % number):
+                self.results[number] = Result(*unpack(value))
 
     @classmethod
     def read(cls, id: str, fields: dict[bytes, bytes]) -> FlowRecord:
@@ -105,12 +123,12 @@ class FlowRecord:
         return record
 
     def _numbered(self, name: str, number: int, value: bytes) -> None:
-        if name == "result":
+        if name == "result" and value:
             self.results[number] = Result(*unpack(value))
+        elif name == "result":
+            self.waits.add(number)
         elif name == "step":
             self.steps[number] = Issued(*unpack(value))
-        elif name == "wait":
-            self.waits.add(number)
         elif name == "value":
             self.values[number] = unpack(value)
         elif name == "stuck":

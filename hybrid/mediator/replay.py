@@ -32,27 +32,50 @@ class Progress:
     """Why a failed one failed."""
 
 
+class Run:
+    """A run of a flow's function: from its start to where it waits, and on from there while it is kept."""
+
+    def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow: Flow) -> None:
+        self.flow = flow
+        self._coroutine = function(event, flow)
+
+    def go_on(self) -> Progress:
+        """Run until the function ends or waits. It must have been given the results that it waits for."""
+        flow, running = self.flow, events._get_running_loop()
+        events._set_running_loop(None)  # whatever asks for the loop (gather, create_task, sleep) is refused
+        try:
+            return _paused(self._coroutine.send(None), flow)
+        except StopIteration as stop:
+            return _over(COMPLETED, flow, stop.value)
+        except Refused as refusal:
+            return _over(REFUSED, flow, refusal.event)
+        except Suspended:
+            swallowed = FlowError("a flow swallowed the end of its run: it caught BaseException")
+            return Progress(FAILED, error=swallowed)
+        except Exception as error:
+            no_loop = "no running event loop" in str(error)
+            return Progress(FAILED, error=foreign(None) if no_loop else error)
+        finally:
+            events._set_running_loop(running)
+
+    def close(self) -> None:
+        """End the run where it waits. What its `finally` blocks do then does not count."""
+        self.flow.closed = True
+        running = events._get_running_loop()
+        events._set_running_loop(None)
+        try:
+            # RuntimeError, when it awaits in a `finally` and so ignores the end
+            with suppress(Suspended, Exception):
+                self._coroutine.close()
+        finally:
+            events._set_running_loop(running)
+
+
 def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow: Flow) -> Progress:
     """Run a flow's function on its event until it ends or waits."""
-    run = function(event, flow)
-    running, waits = events._get_running_loop(), None
-    events._set_running_loop(None)  # whatever asks for the loop (gather, create_task, sleep) is refused
-    try:
-        waits = run.send(None)
-        progress = _paused(waits, flow)
-    except StopIteration as stop:
-        progress = _over(COMPLETED, flow, stop.value)
-    except Refused as refusal:
-        progress = _over(REFUSED, flow, refusal.event)
-    except Suspended:
-        progress = Progress(
-            FAILED, error=FlowError("a flow swallowed the end of its run: it caught BaseException")
-        )
-    except Exception as error:
-        progress = Progress(FAILED, error=foreign(None) if "no running event loop" in str(error) else error)
-    finally:
-        _close(run, flow)
-        events._set_running_loop(running)
+    run = Run(function, event, flow)
+    progress = run.go_on()
+    run.close()
     return progress
 
 
@@ -69,10 +92,3 @@ def _over(state: str, flow: Flow, event: object) -> Progress:
             FAILED, error=FlowError(f"a flow ended with a {what}: it ends with an Event, or nothing")
         )
     return Progress(state, flow.new_steps, flow.new_values, event=event, is_news=not flow.brought(event))
-
-
-def _close(run: Coroutine[Any, Any, Any], flow: Flow) -> None:
-    """End the run where it waits. What its `finally` blocks do then does not count."""
-    flow.closed = True
-    with suppress(Suspended, Exception):  # RuntimeError, when it awaits in a `finally` and so ignores the end
-        run.close()

@@ -63,7 +63,16 @@ class Delivery:
 class Lane:
     """One stream as one component reads it: what is in work, and how much more may be."""
 
-    def __init__(self, shard: Shard, stream: str, runner: Taker, group: str, concurrency: int) -> None:
+    def __init__(
+        self,
+        shard: Shard,
+        stream: str,
+        runner: Taker,
+        group: str,
+        concurrency: int,
+        *,
+        is_new: bool = False,
+    ) -> None:
         self.shard = shard
         self.stream = stream
         self.channel = shard.keys.channel(stream)
@@ -71,6 +80,8 @@ class Lane:
         self.component = runner.component
         self.group = group
         self.queue = not self.channel.startswith("topic:")
+        self.is_new = is_new
+        """Whether what comes in here starts something: it is read when what is under way leaves room."""
         self.in_work: dict[bytes, Delivery] = {}
         self.left_out = False
         """Whether the reader passes it by at present, since it is full."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.outputs import check_outputs, command_output, event_output, own_output
+from hybrid.broker.outputs import check_outputs, command_output, event_output, initiating_output
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
@@ -60,7 +60,7 @@ class FrontRunner(Runner):
         if verdict.event_class is not SIMPLE:
             mediator = self.workplace.topology.mediator_of(type(event), verdict.event_class)
             assert mediator is not None, "checked at start"
-            return [own_output(self.keys, mediator.name, envelope, delivery.fields[b"data"])]
+            return [initiating_output(self.keys, mediator.name, envelope, delivery.fields[b"data"])]
         messages = self._front.handle(event)
         packed = [encode(message, self.settings.max_message_bytes) for message in messages]
         check_outputs(self.component, [len(data) for data in packed], self.settings)

@@ -1,4 +1,4 @@
-"""Housekeeping: trims topics to their limits and forgets ended flows, once a second on each shard."""
+"""Housekeeping: trims topics and the settle log to their limits and forgets ended flows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hybrid.runtime.workplace import Workplace
 
 EACH = 1.0
 BATCH = 500
+_ANY = 1 << 53
 _log = logging.getLogger("hybrid.housekeeping")
 
 
@@ -24,6 +25,7 @@ class Housekeeping:
         self._clock = workplace.clock
         s = workplace.settings
         self._limits = (s.topic_entries, s.topic_bytes, s.topic_ms, s.topic_hard_entries)
+        self._log_limits = (_ANY, s.log_bytes, s.topic_ms, _ANY)
         self._flows, self._flow_ms = s.flow_entries, s.flow_ms
 
     async def run(self) -> None:
@@ -39,7 +41,8 @@ class Housekeeping:
         """Go round once."""
         groups = await self._groups()
         for topic in self._topics:
-            await self._retain(topic, groups.get(topic, []))
+            await self._retain(topic, groups.get(topic, []), self._limits)
+        await self._retain("log", [], self._log_limits)
         await self._forget()
 
     async def _groups(self) -> dict[str, list[str]]:
@@ -52,12 +55,12 @@ class Housekeeping:
                 found.setdefault(topic, []).append(group)
         return found
 
-    async def _retain(self, topic: str, groups: list[str]) -> None:
+    async def _retain(self, topic: str, groups: list[str], limits: tuple[int, int, int, int]) -> None:
         keys = self._shard.keys
         removed = 1000
         while removed >= 1000:
             names = [keys.prefix + topic, keys.groups, keys.counters]
-            removed, cut = await self._shard.scripts.retain(names, topic, self._limits, groups)
+            removed, cut = await self._shard.scripts.retain(names, topic, limits, groups)
             if removed < 0:
                 _log.error(
                     "%s is not trimmed: a registered group is missing; its worker re-creates it", topic

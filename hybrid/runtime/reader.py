@@ -13,6 +13,8 @@ from hybrid.runtime.delivery import MOST, Delivery, Lane
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.reads import GroupReader, Read
 
+AT_ONCE = 200
+"""The most that is read at once: while the server settles one such batch, the worker handles the next."""
 _log = logging.getLogger("hybrid.reader")
 
 
@@ -33,6 +35,7 @@ class Reader:
         self._source = self._new_source()
         self._room = asyncio.Event()
         self._busy = False
+        self._turns = 0
         self._recover = True
         self._stopped = False
         for lane in lanes:
@@ -103,16 +106,31 @@ class Reader:
                     await self._room.wait()
             return []
         least = min(rooms.values())
-        if self._busy and least < MOST:
-            read = await self._source.take(rooms)
-            self._busy = self._is_busy(read, rooms)
+        if self._busy and (taking := self._turn(rooms)):
+            read = await self._source.take(taking, AT_ONCE)
+            self._busy = self._is_busy(read, taking)
             return read
         read = await self._source.wait(list(rooms), least)
         self._busy = self._is_busy(read, dict.fromkeys(rooms, least))
         return read
 
     def _is_busy(self, read: Read, asked: dict[str, int]) -> bool:
-        return any(len(entries) >= asked[stream] for stream, entries in read)
+        """Tell whether there may be more than was read."""
+        numbers = {stream: len(entries) for stream, entries in read}
+        return sum(numbers.values()) >= AT_ONCE or any(n >= asked[stream] for stream, n in numbers.items())
+
+    def _turn(self, rooms: dict[str, int]) -> dict[str, int]:
+        """Let another stream come first at each read, so that none starves.
+
+        What is under way comes before what is new, and keeps it out while there is enough of it: a burst of
+        new events does not slow down the flows that run.
+        """
+        self._turns += 1
+        streams = list(rooms)
+        first = self._turns % len(streams)
+        turned = sorted(streams[first:] + streams[:first], key=lambda stream: self.lanes[stream].is_new)
+        enough = sum(len(lane.in_work) for lane in self.lanes.values()) >= 2 * AT_ONCE
+        return {stream: rooms[stream] for stream in turned if not (enough and self.lanes[stream].is_new)}
 
     def _dispatch(self, read: Read) -> None:
         taken = self._workplace.clock.now()

@@ -124,7 +124,7 @@ class Runner:
             envelope.step,
             note,
         )
-        return log(self.keys.log, self.settings.log_entries, line.packed())
+        return log(self.keys.log, line.packed())
 
     def claim(self, delivery: Delivery, counter: str) -> Item:
         """Return the claim that this delivery is ours to end."""

@@ -142,6 +142,7 @@ class Worker:
             base = self._workplace.settings.concurrency if processor else BASE
             queues.append(Lane(shard, keys.own(name), runner, QUEUE_GROUP, base))
             if processor is None:
+                queues.append(Lane(shard, keys.event(name), runner, QUEUE_GROUP, base, is_new=True))
                 continue
             for command in processor.commands:
                 own = processor.handlers[command].concurrency or base

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hybrid.codec import pack_for_script
 from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
 from hybrid.streams.scripts import Entries, call_script, pairs
 
@@ -18,11 +19,16 @@ class Queries:
         self._url = url
         self._turn = asyncio.Semaphore(AT_ONCE // 2)
 
-    async def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
-        """Return whole hashes of one shard in one round trip; {} for one that does not exist."""
+    async def hashes(
+        self, keys: Sequence[str], fields: Sequence[Sequence[str]] = ()
+    ) -> list[dict[bytes, bytes]]:
+        """Return hashes of one shard in one round trip, whole, or of each the fields that are wanted (none
+        for all); {} for one that does not exist.
+        """
         with plain_errors(self._url):
             async with self._turn:
-                return [pairs(flat) for flat in await call_script(self._client, "load", keys)]
+                wanted = [pack_for_script(fields)] if fields else []
+                return [pairs(flat) for flat in await call_script(self._client, "load", keys, *wanted)]
 
     async def hash(self, key: str) -> dict[bytes, bytes]:
         """Return a whole hash."""

@@ -39,12 +39,14 @@ class GroupReader:
             finally:
                 self._blocked = False
 
-    async def take(self, rooms: dict[str, int]) -> Read:
-        """Return new entries without waiting, per stream at most as many as it has room for."""
+    async def take(self, rooms: dict[str, int], most: int) -> Read:
+        """Return new entries without waiting, at most `most`, and per stream no more than it has room for;
+        what comes first goes first.
+        """
         streams = list(rooms)
         with plain_errors(self._connections.url):
             reply = await call_script(
-                self._client, "take", streams, self.group, self.consumer, *rooms.values()
+                self._client, "take", streams, self.group, self.consumer, most, *rooms.values()
             )
         return [
             (stream, [(entry, pairs(flat or ())) for entry, flat in entries])

@@ -58,9 +58,9 @@ def add(stream: str, counter: str, fields: list[Any]) -> Item:
     return "add", stream, counter, fields
 
 
-def log(stream: str, limit: int, entry: bytes) -> Item:
-    """Effect: append to the settle log, capped at about `limit` entries."""
-    return "log", stream, limit, entry
+def log(stream: str, line: bytes) -> Item:
+    """Effect: write a line (msgpack) into the settle log."""
+    return "log", stream, line
 
 
 def schedule(zset: str, delay_ms: int, member: bytes) -> Item:
@@ -73,9 +73,22 @@ def cancel(zset: str, member: bytes) -> Item:
     return "cancel", zset, member
 
 
-def await_steps(flow: str, steps: list[str], need: int, wake: Wake) -> Item:
-    """Effect: the flow waits for `need` of these steps."""
-    return "await", flow, wake.queue, steps, need, wake.counter, wake.fields
+class Awaited(NamedTuple):
+    """The steps whose results a flow waits for: those whose commands go out in the same settle (`new`), those
+    whose results may be there already (`older`), and those that it waited for and does no more (`dropped`).
+    """
+
+    new: Sequence[int] = ()
+    older: Sequence[int] = ()
+    dropped: Sequence[int] = ()
+
+
+def await_results(flow: str, fields: list[Any], awaited: Awaited, need: int, wake: Wake) -> Item:
+    """Effect: write fields of the flow's record; it waits for `need` of the awaited results."""
+    for step in awaited.new:
+        fields += [f"result:{step}", ""]
+    older, dropped = ([f"result:{step}" for step in steps] for steps in awaited[1:])
+    return "await", flow, wake.queue, fields, need, older, dropped, wake.counter, wake.fields
 
 
 def result(flow: str, run: int, step: str, value: bytes, wake: Wake) -> Item:

@@ -53,7 +53,7 @@ class TestStatus:
     def test_books_that_do_not_balance_are_an_alarm(self, anywhere, still, raw):
         hybrid = anywhere.at(still)
         hybrid("send", "ping", "n=1")
-        raw.delete(f"{{{still.name}.main.0}}:own:front")
+        raw.delete(f"{{{still.name}.main.0}}:event:front")
         said = hybrid("status", "--check")
         assert said.code == 1
         assert "front: the ledger does not balance, 1 entered and are nowhere" in said.out

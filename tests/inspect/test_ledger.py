@@ -61,8 +61,8 @@ async def test_what_vanished_is_missing(app, store, running):
     async with app.client() as client:
         await client.send_many([shop.Ping(n=n) for n in range(5)])
     keys = store.shards[0].keys
-    (entry, _), *_ = await store.shards[0].queries.range(keys.own("front"))
-    await store.shards[0]._client.xdel(keys.own("front"), entry)
+    (entry, _), *_ = await store.shards[0].queries.range(keys.event("front"))
+    await store.shards[0]._client.xdel(keys.event("front"), entry)
     books = await ledger(store, app.topology)
     assert [group.missing for group in books.groups if group.group == "front"] == [1]
     assert not books.balanced

@@ -19,7 +19,7 @@ def test_it_reads_what_stands_there():
             b"step:1": pack(["pay", 7, 1000, 0]),
             b"step:2": pack(["ship", 8, 1001, 500]),
             b"result:1": Result(NOTHING, by="payment", attempt=2).packed(),
-            b"wait:2": b"1",
+            b"result:2": b"",
             b"value:1": pack(0.5),
             b"stuck:2": "ValueError: ö".encode(),
         },

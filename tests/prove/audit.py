@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from hybrid import App
-from hybrid.broker.log import LogEntry
+from hybrid.broker.log import entries_of
 from hybrid.broker.shard import Store
 from hybrid.codec import unpack
 from hybrid.errors import ServerError
@@ -217,8 +217,8 @@ class Audit:
     async def _settled_once(self) -> list[str]:
         """The settle log has each message done once per component, and so have the subscribers' inboxes."""
         done: Counter[tuple[str, str]] = Counter()
-        for _, fields in await self._queries.range(self._keys.log, most=ALL):
-            entry = LogEntry.read(fields[b"e"])
+        entries = await self._queries.range(self._keys.log, most=ALL)
+        for entry in (said for _, fields in entries for said in entries_of(fields)):
             if entry.id and entry.outcome in ("done", "classified", "ended", "started"):
                 done[entry.component, entry.id] += 1
         found = [f"{id} was settled {n} times by {who}" for (who, id), n in done.items() if n > 1]
@@ -303,8 +303,8 @@ class Audit:
             lines += [f"later of {name}: {member!r}" for member in later if id.encode() in member]
         timers = await self._queries.members(self._keys.timers, ALL)
         lines += [f"timer {unpack(member)}" for member in timers if unpack(member)[0] == id]
-        for _, fields in await self._queries.range(self._keys.log, most=ALL):
-            entry = LogEntry.read(fields[b"e"])
+        entries = await self._queries.range(self._keys.log, most=ALL)
+        for entry in (said for _, fields in entries for said in entries_of(fields)):
             if id in (entry.flow, entry.id, entry.correlation):
                 lines.append(f"log {entry}")
         return lines

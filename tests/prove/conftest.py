@@ -121,7 +121,7 @@ async def _world(
     binary = BINARIES[os.environ.get("HYBRID_TEST_SERVER", "valkey")]
     async with AsyncExitStack() as stack:
         server = stack.enter_context(spawn(binary, directory / "server", extra_args=("--appendonly", "yes")))
-        values = {"lease_ms": int(LEASE * 1000), "block_ms": 500, "tick_ms": 50, "log_entries": 500_000}
+        values = {"lease_ms": int(LEASE * 1000), "block_ms": 500, "tick_ms": 50, "log_bytes": 256 << 20}
         values |= {"flow_entries": 1_000_000, "dedupe_ids": 1_000_000, "directory": directory, **changes}
         settings = Settings.load(redis_url=server.url, **values)
         url = await stack.enter_async_context(way(server)) if way else server.url

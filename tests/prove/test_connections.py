@@ -35,7 +35,7 @@ async def test_a_connection_breaks_while_idle(world: World) -> None:
     source = GroupReader(connections, "group", "me", block_ms=30_000)
     with connections.threaded() as raw:
         raw.xgroup_create("stream", "group", mkstream=True)
-        assert await source.take({"stream": 1}) == []
+        assert await source.take({"stream": 1}, 1) == []
         raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         reading = asyncio.create_task(source.wait(["stream"], 1))
 

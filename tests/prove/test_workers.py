@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from hybrid.broker.log import LogEntry
+from hybrid.broker.log import entries_of
 from hybrid.broker.outputs import wake_up
 from hybrid.streams.connection import cancelled
 from hybrid.streams.transitions import Transition, add
@@ -100,8 +100,8 @@ async def test_mediators_race_for_the_same_flows(world: World) -> None:
     await world.load.end()
     await world.audit.clean()
     by: dict[str, set[str]] = defaultdict(set)
-    for _, fields in await shard.queries.range(shard.keys.log, most=10**7):
-        entry = LogEntry.read(fields[b"e"])
+    entries = await shard.queries.range(shard.keys.log, most=10**7)
+    for entry in (said for _, fields in entries for said in entries_of(fields)):
         if entry.component == "order" and entry.outcome in ("advanced", "ended"):
             by[entry.flow or entry.id].add(entry.consumer)
     shared = sum(len(consumers) == 2 for consumers in by.values())

@@ -106,11 +106,11 @@ async def test_what_a_promoted_class_sends_is_unchanged(world):
     app = world.app(front, hard)
     async with app.running("front") as client:
         await client.send(Place(order="ö", total=3), id="e1")
-        await until(lambda: world.raw.xlen(world.keys.own("hard")))
-    ((entry, fields),) = world.raw.xrange(world.keys.own("hard"))
+        await until(lambda: world.raw.xlen(world.keys.event("hard")))
+    ((entry, fields),) = world.raw.xrange(world.keys.event("hard"))
     envelope = from_fields(fields, entry)
     assert (envelope.id, envelope.key, envelope.class_, envelope.rule) == ("e1", "ö", "hard", "rule")
-    assert world.counter("entered:own:hard") == world.counter("settled:front") == 1
+    assert world.counter("entered:event:hard") == world.counter("settled:front") == 1
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_what_does_not_enter_there_is_a_failure_and_the_next_goes_on(world
     def renamed(event):
         return None
 
-    own = world.keys.own("front")
+    own = world.keys.event("front")
     world.raw.xadd(own, {"id": "x1", "type": "noted", "data": b"\x80"})
     world.raw.xadd(own, {"id": "x2", "type": "no-such", "data": b"\x80"})
     world.raw.xadd(own, {"odd": "entry"})

@@ -76,7 +76,7 @@ async def test_another_number_of_shards_is_refused(world, shop):
         pass
     for other in (1, 4):
         with pytest.raises(
-            StoreMismatch, match=r"was created with format 1 and 2 shard\(s\).* HYBRID_SHARDS=2"
+            StoreMismatch, match=r"was created with format \d and 2 shard\(s\).* HYBRID_SHARDS=2"
         ):
             async with world.app(*shop, shards=other).worker():
                 pass

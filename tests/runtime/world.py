@@ -15,7 +15,7 @@ import msgpack
 
 from hybrid import App, Client, Settings
 from hybrid.broker.failures import Failure, sent_back
-from hybrid.broker.log import LogEntry
+from hybrid.broker.log import LogEntry, entries_of
 from hybrid.codec import pack
 from hybrid.envelope import Envelope, from_fields, to_fields
 from hybrid.keys import Keys
@@ -97,7 +97,7 @@ class World:
 
     def log(self) -> list[LogEntry]:
         """Return the settle log, oldest first."""
-        return [LogEntry.read(fields[b"e"]) for _, fields in self.raw.xrange(self.keys.log)]
+        return [said for _, fields in self.raw.xrange(self.keys.log) for said in entries_of(fields)]
 
     def outcomes(self, component: str) -> list[str]:
         """Return what the deliveries of a component came to, oldest first."""

@@ -350,17 +350,27 @@ class TestReader:
         assert found == [
             (entry, {b"id": b"i%d" % n, b"data": b"\xff"}) for n, entry in enumerate(entries[:2])
         ]
-        ((_, rest),) = await reader.take({bench.queue: 5})
+        ((_, rest),) = await reader.take({bench.queue: 5}, 9)
         assert [entry for entry, _ in rest] == entries[2:]
-        assert await reader.take({bench.queue: 5}) == []
+        assert await reader.take({bench.queue: 5}, 9) == []
 
     async def test_rooms(self, bench, reader):
         other = bench.keys.own("r")
         bench.raw.xgroup_create(other, "hybrid", id="0", mkstream=True)
         bench.fill(bench.queue, 3)
         bench.fill(other, 3)
-        read = await reader.take({bench.queue: 1, other: 2})
+        read = await reader.take({bench.queue: 1, other: 2}, 9)
         assert [(stream, len(entries)) for stream, entries in read] == [(bench.queue, 1), (other, 2)]
+
+    async def test_what_comes_first_goes_first(self, bench, reader):
+        other = bench.keys.own("r")
+        bench.raw.xgroup_create(other, "hybrid", id="0", mkstream=True)
+        bench.fill(bench.queue, 3)
+        bench.fill(other, 3)
+        read = await reader.take({other: 5, bench.queue: 5}, 4)
+        assert [(stream, len(entries)) for stream, entries in read] == [(other, 3), (bench.queue, 1)]
+        read = await reader.take({other: 5, bench.queue: 5}, 4)
+        assert [(stream, len(entries)) for stream, entries in read] == [(bench.queue, 2)]
 
     async def test_own_pending(self, bench, reader):
         entries = bench.fill(bench.queue, 4)
@@ -405,7 +415,7 @@ class TestReader:
         with pytest.raises(ServerError, match="NOGROUP"):
             await reader.wait([bench.queue, bench.keys.own("nobody")], 1)
         with pytest.raises(ServerError, match="NOGROUP"):
-            await reader.take({bench.keys.own("nobody"): 1})
+            await reader.take({bench.keys.own("nobody"): 1}, 1)
 
 
 class TestConsumers:

@@ -6,11 +6,12 @@ from hybrid.codec import pack
 from hybrid.errors import ServerError
 from hybrid.streams.scripts import Send
 from hybrid.streams.transitions import (
+    Awaited,
     Transition,
     Wake,
     ack,
     add,
-    await_steps,
+    await_results,
     cancel,
     count,
     fire,
@@ -210,10 +211,11 @@ class TestEffects:
         await bench.settle(Transition(effects=[add(bench.topic, "", ["id", "x"])]))
         assert not bench.raw.exists(bench.keys.counters)
 
-    async def test_log_is_capped(self, bench):
-        for _ in range(10):
-            await bench.settle(*[Transition(effects=[log(bench.keys.log, 100, b"e")] * 50)])
-        assert 100 <= bench.raw.xlen(bench.keys.log) <= 300
+    async def test_the_lines_of_a_batch_share_entries_of_the_log(self, bench):
+        await bench.settle(*[Transition(effects=[log(bench.keys.log, b"%02d" % n)]) for n in range(70)])
+        written = [fields[b"e"] for _, fields in bench.raw.xrange(bench.keys.log)]
+        assert list(map(len, written)) == [64, 64, 12]
+        assert b"".join(written) == b"".join(b"%02d" % n for n in range(70))
 
     async def test_schedule_goes_by_the_servers_clock_and_cancel(self, bench):
         zset = bench.keys.later("q")
@@ -274,7 +276,7 @@ class TestFlows:
             assert await bench.settle(Transition(effects=[result(flow, run, step, value, wake)])) == [1]
 
     async def test_the_last_awaited_result_wakes_up_once(self, bench, flow, wake):
-        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2"], 2, wake)]))
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(older=[1, 2]), 2, wake)]))
         await self.results(bench, flow, wake, "2")
         assert self.wakes(bench) == 0
         await self.results(bench, flow, wake, "1", "1", "2")
@@ -295,33 +297,45 @@ class TestFlows:
         assert record(bench, flow)["result:1"] == "timeout"
 
     async def test_results_that_nobody_waits_for_are_kept_and_wake_nobody_up(self, bench, flow, wake):
-        await bench.settle(Transition(effects=[await_steps(flow, ["2"], 1, wake)]))
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(older=[2]), 1, wake)]))
         await self.results(bench, flow, wake, "1")
         assert (self.wakes(bench), record(bench, flow)["need"]) == (0, "1")
 
     async def test_some_of_several_are_enough(self, bench, flow, wake):
-        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2", "3"], 2, wake)]))
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(new=[1, 2, 3]), 2, wake)]))
         await self.results(bench, flow, wake, "3", "1", "2")
         assert self.wakes(bench) == 1
 
+    async def test_what_is_not_waited_for_any_more_counts_for_nothing(self, bench, flow, wake):
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(new=[1, 2, 3]), 1, wake)]))
+        await self.results(bench, flow, wake, "2")
+        dropping = await_results(flow, [], Awaited(new=[4], dropped=[1, 2]), 1, wake)
+        await bench.settle(Transition(effects=[dropping]))
+        assert "result:1" not in record(bench, flow)
+        assert record(bench, flow)["result:2"]
+        await self.results(bench, flow, wake, "1")
+        assert (self.wakes(bench), record(bench, flow)["need"]) == (1, "1")
+        await self.results(bench, flow, wake, "4")
+        assert self.wakes(bench) == 2
+
     async def test_results_that_are_there_count_at_once(self, bench, flow, wake):
         await self.results(bench, flow, wake, "1")
-        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2"], 2, wake)]))
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(older=[1, 2]), 2, wake)]))
         assert (self.wakes(bench), record(bench, flow)["need"]) == (0, "1")
-        assert "wait:1" not in record(bench, flow)
-        await bench.settle(Transition(effects=[await_steps(flow, ["1", "2"], 1, wake)]))
+        assert record(bench, flow)["result:1"]
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(older=[1, 2]), 1, wake)]))
         assert self.wakes(bench) == 1
 
     async def test_waiting_for_nothing_wakes_up_at_once(self, bench, flow, wake):
-        await bench.settle(Transition(effects=[await_steps(flow, [], 0, wake)]))
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(), 0, wake)]))
         assert self.wakes(bench) == 1
 
     async def test_results_of_another_run_or_of_no_flow_vanish(self, bench, flow, wake):
-        await bench.settle(Transition(effects=[await_steps(flow, ["1"], 1, wake)]))
+        await bench.settle(Transition(effects=[await_results(flow, [], Awaited(new=[1]), 1, wake)]))
         await self.results(bench, flow, wake, "1", run=2)
         await self.results(bench, bench.keys.flow("gone"), wake, "1")
         assert self.wakes(bench) == 0
-        assert "result:1" not in record(bench, flow)
+        assert record(bench, flow)["result:1"] == ""
         assert not bench.raw.exists(bench.keys.flow("gone"))
 
     async def test_stuck_until_the_result(self, bench, flow, wake):

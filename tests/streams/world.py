@@ -21,12 +21,13 @@ from hybrid.keys import QUEUE_GROUP, Keys
 from hybrid.streams.queries import Queries
 from hybrid.streams.scripts import Entries, Scripts, Send
 from hybrid.streams.transitions import (
+    Awaited,
     Item,
     Transition,
     Wake,
     ack,
     add,
-    await_steps,
+    await_results,
     cancel,
     count,
     fire,
@@ -480,7 +481,7 @@ class World:
         ]
 
     def logged(self, who: str, id: str, what: str) -> Item:
-        return log(self.keys.log, 10**6, pack([who, id, what]))
+        return log(self.keys.log, pack([who, id, what]))
 
     def wake(self, flow: str) -> Wake:
         fields = to_fields(Envelope(f"{flow}/wake", "wake", flow=flow, time=1), b"")
@@ -523,16 +524,17 @@ class World:
         flow = self.keys.flow(id)
         run, issued = int(record.get(b"run", 1)), int(record.get(b"stage", 0))
         stage = reached(plan, record)
-        new = [hset(flow, ["version", str(number), "stage", str(max(issued, stage + 1))])]
-        if waits := [name.decode() for name in record if name.startswith(b"wait:")]:
-            new.append(hdel(flow, *waits))
+        fields = ["version", str(number), "stage", str(max(issued, stage + 1))]
         if stage == len(plan):
             ended = add(self.keys.outcomes, "", ["id", id])
-            return [*new, hset(flow, ["ended", "1"]), zrem(self.keys.flows, id), ended]
+            return [hset(flow, [*fields, "ended", "1"]), zrem(self.keys.flows, id), ended]
         need, commands = plan[stage]
         first = steps_before(plan, stage) + 1
-        steps = [str(first + n) for n in range(len(commands))]
-        new.append(await_steps(flow, steps, need, self.wake(id)))
+        steps = [first + n for n in range(len(commands))]
+        waits = {int(name.partition(b":")[2]) for name, result in record.items() if is_wait(name, result)}
+        dropped = sorted(waits.difference(steps))
+        awaited = Awaited((), steps, dropped) if stage < issued else Awaited(steps, (), dropped)
+        new = [await_results(flow, fields, awaited, need, self.wake(id))]
         if stage < issued:  # woken up for nothing
             return new
         for step, (type, outcomes, timed) in enumerate(commands, first):
@@ -545,11 +547,16 @@ class World:
         return new
 
 
+def is_wait(name: bytes, value: bytes) -> bool:
+    """Tell whether this field of a flow's record says that a result is awaited."""
+    return name.startswith(b"result:") and not value
+
+
 def reached(plan: Plan, record: dict[bytes, bytes]) -> int:
     """Return the first stage without enough results."""
     for stage, (need, commands) in enumerate(plan):
         first = steps_before(plan, stage) + 1
-        if sum(f"result:{first + n}".encode() in record for n in range(len(commands))) < need:
+        if sum(bool(record.get(f"result:{first + n}".encode())) for n in range(len(commands))) < need:
             return stage
     return len(plan)
 

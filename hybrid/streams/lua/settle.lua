@@ -25,6 +25,7 @@ local function chunked(command, key, items, first)
 end
 
 local gone = {} -- by queue, the settled entries
+local lines = {} -- by stream, the lines of the settle log
 local check, claim, effect = {}, {}, {}
 
 -- {version, flow, expected}: the flow's record is the one that was read ('0': there is none)
@@ -59,9 +60,10 @@ function effect.add(e)
   count(e[3], 1)
 end
 
--- {log, stream, limit, entry}
+-- {log, stream, line}: the lines of a batch share entries
 function effect.log(e)
-  call('XADD', e[2], 'MAXLEN', '~', e[3], '*', 'e', e[4])
+  lines[e[2]] = lines[e[2]] or {}
+  table.insert(lines[e[2]], e[3])
 end
 
 -- {schedule, zset, delay (ms), member}
@@ -74,54 +76,67 @@ function effect.cancel(e)
   call('ZREM', e[2], e[3])
 end
 
--- {await, flow, queue, steps, need, counter, wake-up}: the flow waits for `need` of these steps. One whose
--- result is there already counts at once.
+-- which of these fields of a hash are '' (true), something else (false) or missing (nil)
+local function empty(hash, fields)
+  local found = {}
+  for first = 1, #fields, 1000 do
+    local values = call('HMGET', hash, unpack(fields, first, math.min(first + 999, #fields)))
+    for i, value in ipairs(values) do
+      if value then found[fields[first + i - 1]] = value == '' end
+    end
+  end
+  return found
+end
+
+-- {await, flow, queue, fields, need, older, dropped, counter, wake-up}: write the fields of the flow's record; it
+-- waits for `need` results. `fields` has an empty result:N for each step whose command goes out just now; the
+-- result of an `older` step may be there already and counts at once; a `dropped` one is not waited for any more.
 function effect.await(e)
-  local flow, need, fields = e[2], e[5], {}
-  for first = 1, #e[4], 1000 do
-    local names = {}
-    for i = first, math.min(first + 999, #e[4]) do names[#names + 1] = 'result:' .. e[4][i] end
-    for i, result in ipairs(call('HMGET', flow, unpack(names))) do
-      if result then
-        need = need - 1
-      else
-        fields[#fields + 1] = 'wait:' .. e[4][first + i - 1]
-        fields[#fields + 1] = '1'
-      end
+  local flow, fields, need, older, dropped = e[2], e[4], e[5], e[6], e[7]
+  local found = #older > 0 and empty(flow, older)
+  for _, result in ipairs(older) do
+    if found[result] == false then
+      need = need - 1
+    else
+      fields[#fields + 1] = result
+      fields[#fields + 1] = ''
     end
   end
   fields[#fields + 1] = 'need'
   fields[#fields + 1] = need
   chunked('HSET', flow, fields, 1)
-  if need <= 0 then effect.add({ 'add', e[3], e[6], e[7] }) end
+  found = #dropped > 0 and empty(flow, dropped)
+  for _, result in ipairs(dropped) do
+    if found[result] then call('HDEL', flow, result) end
+  end
+  if need <= 0 then effect.add({ 'add', e[3], e[8], e[9] }) end
 end
 
 -- {result, flow, queue, run, step, value, counter, wake-up}: the step is acknowledged (or timed out). Only the
 -- first result of a step of the present run counts; the last one awaited puts one wake-up on the queue.
 function effect.result(e)
-  local flow, result, wait = e[2], 'result:' .. e[5], 'wait:' .. e[5]
-  local was = call('HMGET', flow, 'run', result, wait, 'need')
+  local flow, result, stuck = e[2], 'result:' .. e[5], 'stuck:' .. e[5]
+  local was = call('HMGET', flow, 'run', result, 'need', stuck)
   if was[1] ~= e[4] then return end
-  if was[2] then
+  local awaited = was[2] == ''
+  if was[2] and not awaited then
     call('HINCRBY', flow, 'late', 1)
     return
   end
-  local need = was[3] and was[4] - 1
-  if need then
-    call('HSET', flow, result, e[6], 'need', need)
+  if awaited then
+    call('HSET', flow, result, e[6], 'need', was[3] - 1)
   else
     call('HSET', flow, result, e[6])
   end
-  call('HDEL', flow, wait, 'stuck:' .. e[5])
-  if need == 0 then effect.add({ 'add', e[3], e[7], e[8] }) end
+  if was[4] then call('HDEL', flow, stuck) end
+  if awaited and was[3] == '1' then effect.add({ 'add', e[3], e[7], e[8] }) end
 end
 
 -- {stuck, flow, run, step, reason}: say on the flow's record why the step has no result yet
 function effect.stuck(e)
   local flow = e[2]
-  if call('HGET', flow, 'run') == e[3] and call('HEXISTS', flow, 'result:' .. e[4]) == 0 then
-    call('HSET', flow, 'stuck:' .. e[4], e[5])
-  end
+  local was = call('HMGET', flow, 'run', 'result:' .. e[4])
+  if was[1] == e[3] and (was[2] or '') == '' then call('HSET', flow, 'stuck:' .. e[4], e[5]) end
 end
 
 -- {hset, hash, fields}, {hdel, hash, field …}, {rpush, list, value}, {zadd, zset, score, member}, {zrem, zset, member}
@@ -155,6 +170,11 @@ for i, transition in ipairs(cmsgpack.unpack(ARGV[1])) do
   results[i] = code
 end
 for queue, entries in pairs(gone) do chunked('XDEL', queue, entries, 1) end
+for stream, written in pairs(lines) do
+  for i = 1, #written, 32 do
+    call('XADD', stream, '*', 'e', table.concat(written, '', i, math.min(i + 31, #written)))
+  end
+end
 for field, by in pairs(counts) do call('HINCRBY', KEYS[1], field, by) end
 if failure then return type(failure) == 'table' and failure or redis.error_reply(failure) end
 return results
