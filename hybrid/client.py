@@ -19,7 +19,7 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode
 from hybrid.envelope import Envelope, to_fields
 from hybrid.errors import ApplicationError, ServerError, UnknownFlow, WaitTimeout
-from hybrid.ids import checked_id, new_id
+from hybrid.ids import checked_id, new_id, new_ids
 from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
 from hybrid.messages import Event, Message
 from hybrid.outcomes import OutcomeWatch
@@ -110,7 +110,7 @@ class Client:
         `duplicate`. Raises ApplicationError for an event that no simple mediator takes, InvalidMessage,
         MessageTooLarge, ServerUnavailable.
         """
-        return await self._send_one(self._sending(event, id))
+        return await self._send_one(self._sending(event, _id(id)))
 
     async def send_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Send many initiating events (or pairs of event and id), in batches; return their receipts in order.
@@ -118,17 +118,17 @@ class Client:
         All are checked before the first one is sent. Raises like `send`; when the server goes away midway,
         the batches before are stored, and sending all again with the same ids doubles none.
         """
-        return await self._send_all([self._sending(*_pair(item)) for item in events])
+        return await self._send_all([self._sending(*pair) for pair in _pairs(events)])
 
     async def publish(self, event: Event, *, id: str | None = None) -> Receipt:
         """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as
         `send`.
         """
-        return await self._send_one(self._publishing(event, id))
+        return await self._send_one(self._publishing(event, _id(id)))
 
     async def publish_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Broadcast many events, in batches; return their receipts in order. Raises like `send_many`."""
-        return await self._send_all([self._publishing(*_pair(item)) for item in events])
+        return await self._send_all([self._publishing(*pair) for pair in _pairs(events)])
 
     async def wait(self, flow: str, *, timeout: float = 30.0) -> Outcome:
         """Wait until an initiating event's flow has ended or failed (then somebody must mend it); return how.
@@ -203,7 +203,7 @@ class Client:
                 receipts[place] = receipt
         return receipts
 
-    def _sending(self, event: Event, id: str | None) -> Sending:
+    def _sending(self, event: Event, id: str) -> Sending:
         shard, envelope, data = self._enveloped(event, id)
         front = self.topology.front_of(type(event))
         channel = f"event:{front.name}"
@@ -211,17 +211,16 @@ class Client:
             envelope.id, shard.keys.event(front.name), entered(channel), to_fields(envelope, data)
         )
 
-    def _publishing(self, event: Event, id: str | None) -> Sending:
+    def _publishing(self, event: Event, id: str) -> Sending:
         shard, envelope, data = self._enveloped(event, id)
         channel = f"topic:{envelope.type}"
         return shard, Send(
             envelope.id, shard.keys.topic(envelope.type), entered(channel), to_fields(envelope, data)
         )
 
-    def _enveloped(self, event: Event, id: str | None) -> tuple[Shard, Envelope, bytes]:
+    def _enveloped(self, event: Event, id: str) -> tuple[Shard, Envelope, bytes]:
         if not isinstance(event, Event):
             raise ApplicationError(f"only events are sent from outside; {type(event).__name__} is none")
-        id = checked_id(id) if id else new_id()
         data = encode(event, self._store.settings.max_message_bytes)
         key = event.message_key()
         shard = self._store.shard_of(key or id)
@@ -257,5 +256,13 @@ class Client:
         return None
 
 
-def _pair(item: Event | tuple[Event, str | None]) -> tuple[Event, str | None]:
-    return item if isinstance(item, tuple) else (item, None)
+def _pairs(items: Iterable[Event | tuple[Event, str | None]]) -> list[tuple[Event, str]]:
+    """Return events with their ids: those given, checked, or new ones."""
+    pairs = [item if isinstance(item, tuple) else (item, None) for item in items]
+    return [
+        (event, _id(id) if id else new) for (event, id), new in zip(pairs, new_ids(len(pairs)), strict=True)
+    ]
+
+
+def _id(given: str | None) -> str:
+    return checked_id(given) if given else new_id()

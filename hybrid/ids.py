@@ -19,6 +19,12 @@ def new_id() -> str:
     return token_hex(12)
 
 
+def new_ids(number: int) -> list[str]:
+    """Return so many random ids."""
+    digits = token_hex(12 * number)
+    return [digits[start : start + 24] for start in range(0, 24 * number, 24)]
+
+
 def derived_id(*parts: str) -> str:
     """Return the id that these parts always give, as (cause, group, handler, index)."""
     return blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()

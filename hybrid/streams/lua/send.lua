@@ -5,7 +5,8 @@
 -- returns  per message 1 stored, 0 its id was seen before
 --
 -- Two sets of ids rotate when the newer one is as old as the window or holds as many as it may; both expire by
--- themselves.
+-- themselves. An error (out of memory, a foreign key in the way) ends the batch; what was stored before it is
+-- remembered and counted.
 
 local call = redis.call
 local new, old, window, most = KEYS[2], KEYS[3], tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -19,21 +20,24 @@ if left >= 0 and (left <= window or call('SCARD', new) + #messages > most) then
   left = -2
 end
 
-local results, counts = {}, {}
-for i, message in ipairs(messages) do
-  local id = message[1]
+local ids, results, stored, counts, failure = {}, {}, {}, {}, nil
+for i, message in ipairs(messages) do ids[i] = message[1] end
+local before = call('SMISMEMBER', old, unpack(ids))
+local lately = left == -2 and {} or call('SMISMEMBER', new, unpack(ids))
+local seen = {}
+for i, id in ipairs(ids) do
   results[i] = 0
-  if call('SISMEMBER', old, id) == 0 and call('SADD', new, id) == 1 then
-    local stored = redis.pcall('XADD', message[2], '*', unpack(message[4]))
-    if type(stored) == 'table' then
-      call('SREM', new, id)
-      for counter, by in pairs(counts) do call('HINCRBY', KEYS[1], counter, by) end
-      return stored
-    end
+  if before[i] == 0 and lately[i] ~= 1 and not seen[id] then
+    local message = messages[i]
+    local added = redis.pcall('XADD', message[2], '*', unpack(message[4]))
+    if type(added) == 'table' then failure = added break end
+    seen[id] = true
+    stored[#stored + 1] = id
     results[i] = 1
     counts[message[3]] = (counts[message[3]] or 0) + 1
   end
 end
+if #stored > 0 then call('SADD', new, unpack(stored)) end
 for counter, by in pairs(counts) do call('HINCRBY', KEYS[1], counter, by) end
 if left < 0 then call('PEXPIRE', new, 2 * window) end
-return results
+return failure or results
