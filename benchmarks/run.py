@@ -90,11 +90,16 @@ def plan(cases: Iterable[Case], only_rivals: bool) -> dict[Command, str]:
 
 
 def measure(programs: dict[Command, str], choice: ServerChoice, rounds: int, quick: bool) -> report.Results:
-    """Run all programs, round by round, and say each figure as it comes."""
+    """Run all programs, round by round, and say each figure as it comes; what is compared with nothing runs
+    once.
+    """
+    once = {case.ours for case in CASES if not case.rivals}
     results: report.Results = {command: [] for command in programs}
     for turn in range(rounds):
         order = list(programs) if turn % 2 == 0 else list(reversed(programs))
         for command in order:
+            if turn and command in once:
+                continue
             line = run_one(command, choice, quick)
             results[command].append(line)
             figures = ", ".join(

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
 
 from hybrid.broker.shard import Store
 from hybrid.client import Client
@@ -18,6 +20,8 @@ from hybrid.runtime.worker import Worker
 from hybrid.server import open_embedded
 from hybrid.settings import Settings
 from hybrid.topology import Component, Topology
+
+T = TypeVar("T")
 
 
 class App:
@@ -39,11 +43,31 @@ class App:
         self.resources = list(resources)
         self.messages = list(messages)
         self.settings = settings or Settings.load()
+        self.folder: Path | None = None
+        """The folder in which a new file with a processor is found; None when its components are listed."""
 
     @cached_property
     def topology(self) -> Topology:
         """The components, checked. Raises ApplicationError."""
         return Topology(self.components, self.messages)
+
+    def extended(
+        self,
+        components: Sequence[Component],
+        *,
+        resources: Sequence[Resource] = (),
+        messages: Sequence[type[Message]] = (),
+    ) -> App:
+        """Return this application with more in it; what it has already counts once."""
+        made = App(
+            self.name,
+            _joined(self.components, components),
+            resources=_joined(self.resources, resources),
+            messages=_joined(self.messages, messages),
+            settings=self.settings,
+        )
+        made.folder = self.folder
+        return made
 
     def client(self) -> Client:
         """Return a client, to be opened: `async with app.client() as client`."""
@@ -79,6 +103,11 @@ class App:
                 await store.close()
         finally:
             await asyncio.to_thread(opened.__exit__, None, None, None)
+
+
+def _joined(first: Sequence[T], second: Sequence[T]) -> list[T]:
+    """Return both, the same thing once."""
+    return [*first, *(one for one in second if all(one is not known for known in first))]
 
 
 @contextmanager

@@ -207,14 +207,14 @@ class Client:
         shard, envelope, data = self._enveloped(event, id)
         front = self.topology.front_of(type(event))
         channel = f"event:{front.name}"
-        return shard, Send(
+        return shard, Send.of(
             envelope.id, shard.keys.event(front.name), entered(channel), to_fields(envelope, data)
         )
 
     def _publishing(self, event: Event, id: str) -> Sending:
         shard, envelope, data = self._enveloped(event, id)
         channel = f"topic:{envelope.type}"
-        return shard, Send(
+        return shard, Send.of(
             envelope.id, shard.keys.topic(envelope.type), entered(channel), to_fields(envelope, data)
         )
 

@@ -9,7 +9,7 @@ own msgpack knows neither bin nor extensions.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -54,6 +54,11 @@ def pack(value: Any) -> bytes:
 def pack_for_script(value: Any) -> bytes:
     """Return plain data as msgpack that Lua's cmsgpack reads, which knows no bin type: bytes as strings."""
     return _packers.for_scripts.pack(value)  # type: ignore[no-any-return]
+
+
+def joined_for_script(packed: Sequence[bytes]) -> bytes:
+    """Return what `pack_for_script` made of values as what it would make of their list."""
+    return b"".join((_packers.for_scripts.pack_array_header(len(packed)), *packed))
 
 
 def unpack(data: bytes) -> Any:

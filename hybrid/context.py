@@ -15,11 +15,20 @@ class Context:
     """One delivery, as its handler sees it."""
 
     def __init__(
-        self, envelope: Envelope, handler: str, inbox: Callable[[Context], Any] | None = None
+        self,
+        envelope: Envelope,
+        handler: str,
+        inbox: Callable[[Context], Any] | None = None,
+        replayed: bool = False,
     ) -> None:
         self.envelope = envelope
         self.attempt = envelope.attempt
         """1 for the first start of the handler for this message."""
+        self.replayed = replayed
+        """Whether this is history to the group: it stood on the topic before the group came to be, or had
+        been given to the group before it was reset. A handler with effects outside may decline it. For up
+        to a second after a reset it may be False where it should be True.
+        """
         self.handler = handler
         self.published: list[Event] = []
         """What `publish` was given; goes out with the settle."""

@@ -15,7 +15,7 @@ import importlib
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
@@ -34,7 +34,8 @@ from hybrid.settings import Settings
 from hybrid.topology import Component, message_class
 
 BOOKSTORE = "bookstore"
-SHIPPED = ("mediators", "processors")
+PROCESSORS = "processors"
+SHIPPED = ("mediators", PROCESSORS)
 """The packages of the bookstore."""
 FORMS = "Give a package (shop), an App in a module (shop.web:app), or a file (shop.py): --app, or HYBRID_APP"
 
@@ -65,8 +66,10 @@ class Found:
         return self.messages if message_class(thing) else None
 
 
-def load(spec: str, **changes: Any) -> App:
+def load(spec: str, *, without: Collection[Path] = (), **changes: Any) -> App:
     """Return the application of this name; `changes` are settings that win over its own (None is no change).
+
+    The files of its packages that are `without` (whole paths) are left out.
 
     Raises ApplicationError, which says what was looked for and what to do; SettingsError.
     """
@@ -76,7 +79,7 @@ def load(spec: str, **changes: Any) -> App:
         app = _chosen(spec, Path(spec).stem, [_file(Path(spec))], changes)
     else:
         packages = SHIPPED if spec == BOOKSTORE else (spec,)
-        app = _package(spec, packages, changes)
+        app = _package(spec, packages, without, changes)
     given = {name: value for name, value in changes.items() if value is not None}
     if given:
         Settings.load(**given)  # says what is wrong with them
@@ -84,9 +87,52 @@ def load(spec: str, **changes: Any) -> App:
     return app
 
 
-def _package(spec: str, packages: Sequence[str], changes: dict[str, Any]) -> App:
-    modules = [module for name in packages for module in _modules(_imported(name, spec))]
-    return _chosen(spec, spec.rpartition(".")[2], modules, changes)
+def with_files(app: App, paths: Iterable[Path]) -> App:
+    """Return the application with the processors that stand in these files besides.
+
+    A file in a package that is loaded is imported as a module of it, any other one under its own name.
+    Raises ApplicationError, which names the file, when it can't be imported, has no processor that the
+    application has not, or one that does not fit in.
+    """
+    for path in paths:
+        found = Found()
+        found.look_at(_beside(path))
+        new = [component for component in found.components if component not in app.components]
+        if not any(isinstance(component, Processor) for component in new):
+            known = ", ".join(component.name for component in found.components)
+            why = f"the application has {known} already" if known else "no Processor stands in it"
+            raise ApplicationError(
+                f"{path}: {why}. A subscriber is a Processor with a handler in such a file"
+            )
+        if others := [component.name for component in new if not isinstance(component, Processor)]:
+            raise ApplicationError(f"{path}: {others[0]} is a mediator; such a file may add processors only")
+        app = app.extended(new, resources=found.resources, messages=found.messages)
+        try:
+            _ = app.topology  # checks it
+        except ApplicationError as error:
+            raise ApplicationError(f"{path}: {error}") from error
+    return app
+
+
+def looked_at(name: str) -> bool:
+    """Tell whether a module of this name (without its package's) may have components."""
+    return not name.startswith(("_", "test")) and name != "conftest"
+
+
+def _package(spec: str, packages: Sequence[str], without: Collection[Path], changes: dict[str, Any]) -> App:
+    modules = [module for name in packages for module in _modules(_imported(name, spec), without)]
+    app = _chosen(spec, spec.rpartition(".")[2], modules, changes)
+    if not any(thing is app for module in modules for thing in vars(module).values()):
+        app.folder = _folder(packages)
+    return app
+
+
+def _folder(packages: Sequence[str]) -> Path | None:
+    """Return the folder of the processors: where a new file is found at the next start."""
+    for name in (*packages, *(f"{package}.{PROCESSORS}" for package in packages)):
+        if name.rpartition(".")[2] == PROCESSORS and (module := sys.modules.get(name)):
+            return next((Path(place).resolve() for place in getattr(module, "__path__", ())), None)
+    return None
 
 
 def _chosen(spec: str, name: str, modules: Iterable[ModuleType], changes: dict[str, Any]) -> App:
@@ -112,13 +158,14 @@ def _chosen(spec: str, name: str, modules: Iterable[ModuleType], changes: dict[s
     )
 
 
-def _modules(package: ModuleType) -> list[ModuleType]:
+def _modules(package: ModuleType, without: Collection[Path] = ()) -> list[ModuleType]:
     """Return a package's modules, itself first; a plain module alone."""
     found = [package]
     for info in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
         last = info.name.rpartition(".")[2]
-        if not last.startswith(("_", "test")) and last != "conftest":
-            found += _modules(_imported(info.name, package.__name__))
+        place = Path(getattr(info.module_finder, "path", ""), f"{last}.py").resolve()
+        if looked_at(last) and place not in without:
+            found += _modules(_imported(info.name, package.__name__), without)
     return found
 
 
@@ -162,6 +209,20 @@ def _file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise _broken(str(path), error) from error
     return module
+
+
+def _beside(path: Path) -> ModuleType:
+    """Import a file that stands beside the application, or in one of its packages."""
+    if not path.is_file():
+        raise ApplicationError(
+            f"no file {path} here ({Path.cwd()}): give a Python file with a Processor in it"
+        )
+    place = path.resolve()
+    for name, module in list(sys.modules.items()):
+        folders = getattr(module, "__dict__", {}).get("__path__") or ()
+        if any(Path(folder).resolve() == place.parent for folder in folders):
+            return _imported(f"{name}.{path.stem}", str(path))
+    return _file(path)
 
 
 def _unknown(name: str, spec: str) -> ApplicationError:

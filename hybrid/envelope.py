@@ -65,9 +65,9 @@ _READ: dict[bytes, tuple[int, bool]] = {
     name.encode(): (index, field in _INTEGERS)
     for index, (name, field) in enumerate(zip(_NAMES, Envelope._fields, strict=True))
 }
-_ID, _TYPE, _CAUSE, _TIME, _REPLY = map(_NAMES.index, ("id", "type", "cause", "time", "reply"))
+_TYPE, _TIME = map(_NAMES.index, ("type", "time"))
 _TELLABLE = ("corr", "cause", "source", "flow", "run", "step")
-_TOLD = [(name.encode(), _NAMES.index(name)) for name in _TELLABLE]
+_CORRELATION, _CAUSE, _SOURCE, _FLOW, _RUN, _STEP = map(_NAMES.index, _TELLABLE)
 _SELDOM = ("v", "origin", "time", "trace", "attempt", "expires", "class", "rule", "reason")
 _USUALLY = tuple(_DEFAULTS[_NAMES.index(name)] for name in _SELDOM)
 _COMMAND_ID = re.compile(r"([^/]+)/([1-9]\d{0,8})/([1-9]\d{0,8})", re.ASCII).fullmatch
@@ -109,17 +109,18 @@ def from_fields(fields: dict[bytes, bytes], entry: bytes) -> Envelope:
     Raises ValueError (also UnicodeDecodeError) for values that are none of ours, KeyError when `id` or
     `type` is missing.
     """
+    id, cause, reply = (fields.get(name, b"").decode() for name in (b"id", b"cause", b"reply"))
+    if not id:
+        raise KeyError("id")
     values: list[Any] = [*_DEFAULTS]
+    (
+        values[_CORRELATION], values[_CAUSE], values[_SOURCE], values[_FLOW], values[_RUN], values[_STEP],
+    ) = _told(id, cause, reply)  # fmt: skip
     for name, value in fields.items():
         if slot := _READ.get(name):
             values[slot[0]] = int(value) if slot[1] else value.decode()
-    if not values[_ID] or not values[_TYPE]:
-        raise KeyError("id" if not values[_ID] else "type")
-    told = _told(values[_ID], values[_CAUSE], values[_REPLY])
-    if told is not _NOTHING:
-        for (name, place), default in zip(_TOLD, told, strict=True):
-            if name not in fields:
-                values[place] = default
+    if not values[_TYPE]:
+        raise KeyError("type")
     if not values[_TIME]:
         values[_TIME] = int(entry.partition(b"-")[0])
     return _NEW(Envelope, values)

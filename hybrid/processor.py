@@ -9,13 +9,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from hybrid.context import Context
 from hybrid.errors import ApplicationError
 from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
+from hybrid.positions import BEGINNING, Start, checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +36,10 @@ class Handler:
     timeout: float | None = None
     """Longest run of one delivery, in seconds; None for no limit."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    start: Start = BEGINNING
+    """For an event: where a new group begins. An existing one stays where it is."""
+    every_instance: bool = False
+    """For an event: each process that runs it gets each one from now on, at most once, without a group."""
 
     @property
     def name(self) -> str:
@@ -44,6 +50,11 @@ class Handler:
     def is_async(self) -> bool:
         """Whether it runs on the event loop (`async def`) or in a thread (`def`)."""
         return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it asks for a Context. Raises ApplicationError as `parameters` does."""
+        return any(kind is Context for _, kind in self.parameters())
 
     def parameters(self) -> list[tuple[str, Any]]:
         """Return what the handler takes beside the message: (name, annotation) each.
@@ -90,19 +101,27 @@ class Processor:
         concurrency: int | None = None,
         timeout: float | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
+        start: Start | None = None,
+        every_instance: bool = False,
     ) -> Callable[[F], F]:
         """Register a handler for a Command or Event class, or a union of them.
 
         The handler takes the message and, by annotation, a Context and resources. The one message it
         returns is broadcast and, for a command, the acknowledgement too; None acknowledges with nothing.
         `timeout` is in seconds.
+
+        Of an event: `start` is where a new group begins: "beginning" (all that the topic still keeps; the
+        default), "now", a datetime with a time zone, a timedelta (so long ago), or the id of an entry.
+        With `every_instance` each process that runs the handler gets each event from when it started, as for
+        a cache: at most once, without a group, retries or failures; it returns None and publishes nothing.
         """
 
         def register(function: F) -> F:
             for cls in message_classes(message):
                 if cls in self.handlers:
                     raise ApplicationError(f"{self.name} has two handlers for {cls.__name__}")
-                self.handlers[cls] = Handler(self.name, cls, function, concurrency, timeout, retry)
+                handler = Handler(self.name, cls, function, concurrency, timeout, retry)
+                self.handlers[cls] = _with_start(handler, start, every_instance)
             return function
 
         return register
@@ -114,11 +133,35 @@ class Processor:
 
     @property
     def events(self) -> list[type[Event]]:
-        """The event classes that it listens to."""
-        return [cls for cls in self.handlers if issubclass(cls, Event)]
+        """The event classes that it listens to as a group; not those that every instance gets."""
+        found = [(cls, handler) for cls, handler in self.handlers.items() if not handler.every_instance]
+        return [cls for cls, _ in found if issubclass(cls, Event)]
 
     def __repr__(self) -> str:
         return f"Processor({self.name!r})"
+
+
+def _with_start(handler: Handler, start: Start | None, every_instance: bool) -> Handler:
+    """Return a handler of an event with its start. Raises ApplicationError for what does not go together."""
+    who = f"@{handler.component}.on({handler.message.__name__})"
+    if start is None and not every_instance:
+        return handler
+    if issubclass(handler.message, Command):
+        what = "every_instance" if every_instance else "start"
+        raise ApplicationError(
+            f"{who}: {what} is for events. A command is on a queue, and one processor handles it once: leave"
+            " it out, or give the events a handler of their own"
+        )
+    if not every_instance:
+        assert start is not None
+        return replace(handler, start=checked(start, who))
+    if start is not None:
+        raise ApplicationError(f"{who}: every instance begins when it starts: leave out start={start!r}")
+    if handler.retry != RetryPolicy():
+        raise ApplicationError(
+            f"{who}: what every instance gets comes once and is not tried again: leave out retry=…"
+        )
+    return replace(handler, every_instance=True)
 
 
 def checked_name(name: str) -> str:

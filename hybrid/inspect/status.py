@@ -103,7 +103,7 @@ async def status(store: Store, topology: Topology, *, deep: bool = True) -> Stat
         starved = [
             channel for row in rows for channel in await _starved(store.shards[row.shard], row, now, silent)
         ]
-        groups.append(_group(name, _kind(topology, name), rows, consumers, now, starved))
+        groups.append(_group(name, kind_of(topology, name), rows, consumers, now, starved))
     flows = await flows_by_state(store)
     loose = tuple(await loose_flows(store, topology)) if deep else None
     return Status(store.shards[0].keys.prefix, now, tuple(groups), tuple(consumers), flows, books, loose)
@@ -201,7 +201,8 @@ def _group(
     )
 
 
-def _kind(topology: Topology, name: str) -> str:
+def kind_of(topology: Topology, name: str) -> str:
+    """Return what a component is: simple mediator, mediator, processor, or retired."""
     if name in topology.fronts:
         return "simple mediator"
     if name in topology.mediators:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
 from hybrid.errors import HandlerError
+from hybrid.positions import BEGINNING, History, Start, place
 from hybrid.streams.scripts import Entries
 
 MOST = 512
@@ -18,6 +19,8 @@ MOST = 512
 AHEAD = 0.2
 """How many seconds of work a lane takes ahead: fast handlers read far, slow ones leave the rest to other
 workers."""
+REPLAYED = b"replayed"
+"""The field of an entry that is history to its group: set when it is read, and stays with the message."""
 
 
 class Taker(Protocol):
@@ -53,6 +56,13 @@ class Delivery:
     envelope: Envelope | None = None
     ended: asyncio.Event | None = None
     """Set, where somebody waits for it, when the delivery is out of work."""
+    given_again: bool = False
+    """Whether it was read once more while it was in work: its group was reset."""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether this is history to its group; a retry and what was handed back is, when the first was."""
+        return REPLAYED in self.fields
 
     @property
     def unit(self) -> str:
@@ -87,6 +97,14 @@ class Lane:
         """Whether the reader passes it by at present, since it is full."""
         self.on_room: Callable[[], None] = lambda: None
         """Called when the lane, left out before, is open again."""
+        self.start: Start = BEGINNING
+        """Where its group begins, when it is a new group of a topic."""
+        self.asked = False
+        """Whether a handler may ask what is replayed."""
+        self.history: History | None = None
+        """What is replayed, as far as is known; None for nothing."""
+        self.on_given_again: Callable[[], None] = lambda: None
+        """Called when a delivery that was given again is out of work."""
         self._concurrency = concurrency
         self._least = self._ahead = max(1, concurrency // 4)
         self._ended = 0
@@ -112,7 +130,16 @@ class Lane:
                 delivery = Delivery(self, entry, fields, taken, taken_over)
                 self.in_work[entry] = delivery
                 deliveries.append(delivery)
+        if self.history and deliveries:
+            _mark(deliveries, self.history)
         return deliveries
+
+    def note_given_again(self, entries: Entries, deliveries: Sequence[Delivery]) -> None:
+        """Remember which entries of a read were in work already: all but these deliveries."""
+        new = {delivery.entry for delivery in deliveries}
+        for entry, _ in entries:
+            if entry not in new and (known := self.in_work.get(entry)):
+                known.given_again = True
 
     def give_up(self) -> None:
         """Take everything out of work unsettled: the lease was lost, others may have taken it over."""
@@ -127,6 +154,8 @@ class Lane:
             del self.in_work[delivery.entry]
         if delivery.ended:
             delivery.ended.set()
+        if delivery.given_again:
+            self.on_given_again()
         self._ended += 1
         now = time.monotonic()
         if now - self._since >= 0.05:
@@ -136,3 +165,12 @@ class Lane:
         if self.left_out and self.open:
             self.left_out = False
             self.on_room()
+
+
+def _mark(deliveries: Sequence[Delivery], history: History) -> None:
+    """Mark those that are replayed. They are in order, so one look tells when history is over."""
+    if place(deliveries[0].entry.decode()) > history.upto:
+        return
+    for delivery in deliveries:
+        if history.has(delivery.entry):
+            delivery.fields[REPLAYED] = b"1"

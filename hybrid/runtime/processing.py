@@ -44,6 +44,8 @@ class ProcessorRunner(Runner):
         super().__init__(processor.name, shard, workplace)
         self._gates: dict[str, Gate] = {}
         for cls, handler in processor.handlers.items():
+            if handler.every_instance:
+                continue
             gate = workplace.gates.get(handler)
             if gate is None:
                 limit = handler.concurrency or workplace.settings.concurrency
@@ -89,7 +91,7 @@ class ProcessorRunner(Runner):
         envelope = delivery.envelope
         assert envelope is not None
         try:
-            outcome = await self._invoke(gate.bound, envelope, message)
+            outcome = await self._invoke(gate.bound, delivery, envelope, message)
         finally:
             gate.running -= 1
             self._start_next(gate)
@@ -108,8 +110,12 @@ class ProcessorRunner(Runner):
     def _expired(self, envelope: Envelope) -> bool:
         return 0 < envelope.expires < self.workplace.clock.now()
 
-    async def _invoke(self, bound: Bound, envelope: Envelope, message: Message) -> Outcome:
-        context = Context(envelope, bound.name, bound.inbox) if bound.wants_context else None
+    async def _invoke(
+        self, bound: Bound, delivery: Delivery, envelope: Envelope, message: Message
+    ) -> Outcome:
+        context = None
+        if bound.wants_context:
+            context = Context(envelope, bound.name, bound.inbox, delivery.replayed)
         try:
             reply = await bound.call(message, context)
         except Exception as error:

@@ -9,12 +9,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from hybrid.errors import ServerError, ServerUnavailable
+from hybrid.positions import History, Place, place
 from hybrid.runtime.delivery import MOST, Delivery, Lane
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.reads import GroupReader, Read
 
 AT_ONCE = 200
 """The most that is read at once: while the server settles one such batch, the worker handles the next."""
+LOOK = 1.0
+"""After so many seconds a reader looks again what is replayed, if somebody asks and something comes."""
+TURNS = 2
+"""How often the others get their turn before the next read is sent: so what was read is handled, and its
+settle is on its way, first.
+"""
 _log = logging.getLogger("hybrid.reader")
 
 
@@ -40,6 +47,12 @@ class Reader:
         self._stopped = False
         for lane in lanes:
             lane.on_room = self._on_room
+            lane.on_given_again = self.recover
+        self._asked = {lane.stream: lane for lane in lanes if lane.asked}
+        self._newest: dict[str, Place] = {}
+        """Per lane that is asked, the last entry that was read."""
+        self._looked = 0.0
+        """When we looked last (monotonic) which entries are replayed."""
 
     async def run(self) -> None:
         """Read until `stop`. Survives the server's absence and lost groups."""
@@ -47,8 +60,14 @@ class Reader:
         while not self._stopped:
             try:
                 if self._recover:
+                    await self._read_history()
                     await self._read_own_pending()
-                self._dispatch(await self._read())
+                read = await self._read()
+                if self._asked and self._is_doubtful(read):
+                    await self._read_history()
+                self._dispatch(read)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
                 pause = 0.05
             except ServerUnavailable as error:
                 pause = await self._again(error, pause)
@@ -136,10 +155,39 @@ class Reader:
         taken = self._workplace.clock.now()
         for stream, entries in read:
             deliveries = self.lanes[stream].accept(entries, taken)
+            if len(deliveries) < len(entries):
+                self.lanes[stream].note_given_again(entries, deliveries)
             if self._workplace.stopping:
                 self.unstarted += deliveries
             elif deliveries:
                 self.lanes[stream].runner.take(deliveries)
+
+    def _is_doubtful(self, read: Read) -> bool:
+        """Tell whether the group may have been reset since we looked: it goes backwards, or that was long
+        ago.
+
+        What comes within LOOK after a reset, and behind what this worker has read itself, passes as new.
+        """
+        doubtful = False
+        for stream, entries in read:
+            if stream in self._asked:
+                first, newest = place(entries[0][0].decode()), self._newest.get(stream)
+                doubtful |= newest is not None and first <= newest
+                doubtful |= time.monotonic() - self._looked > LOOK
+                self._newest[stream] = place(entries[-1][0].decode())
+        return doubtful
+
+    async def _read_history(self) -> None:
+        """Look up what is replayed, where somebody asks."""
+        if not self._asked:
+            return
+        self._looked = time.monotonic()
+        shard = next(iter(self._asked.values())).shard
+        fields = {lane: f"live:{lane.channel}|{lane.group}" for lane in self._asked.values()}
+        found = (await shard.queries.hashes([shard.keys.groups], [list(fields.values())]))[0]
+        for lane, field in fields.items():
+            text = found.get(field.encode())
+            lane.history = History.read(text.decode()) if text else None
 
     async def _read_own_pending(self) -> None:
         """Read what we were given and did not see: replies get lost when connections do."""

@@ -15,6 +15,8 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import ApplicationError, ServerError, StoreMismatch
 from hybrid.keys import QUEUE_GROUP
 from hybrid.messages import Event
+from hybrid.positions import position
+from hybrid.processor import Handler
 from hybrid.resources import Resource, open_resources
 from hybrid.runtime.advancing import MediatorRunner
 from hybrid.runtime.delivery import Lane, Taker
@@ -22,6 +24,7 @@ from hybrid.runtime.fronting import FrontRunner
 from hybrid.runtime.handback import hand_back
 from hybrid.runtime.housekeeping import Housekeeping
 from hybrid.runtime.lease import Lease, facts
+from hybrid.runtime.listening import Ear, Listening
 from hybrid.runtime.orphans import Orphans
 from hybrid.runtime.processing import ProcessorRunner
 from hybrid.runtime.reader import Reader
@@ -67,6 +70,8 @@ class Worker:
         )
         self._readers: list[Reader] = []
         self._lanes: list[Lane] = []
+        self._ears: list[Ear] = []
+        self._listening: list[Listening] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
 
@@ -116,6 +121,7 @@ class Worker:
         self._opened = self._store.id
         settings: Settings = self._store.settings
         self._workplace.resources = await open_resources(self._resources, {Settings: settings}, self._stack)
+        self._ears = self._every_instance()
         for shard in self._store.shards:
             self._build(shard)
         await self._restore()
@@ -130,6 +136,9 @@ class Worker:
         self._orphans = Orphans(self._lanes, self._workplace, self._recover)
         self._background(self._orphans.look())
         self._background(self._orphans.run_taken())
+        for listening in self._listening:
+            await listening.start()
+            self._background(listening.run())
         self._reading = [self._watched(reader.run()) for reader in self._readers]
 
     def _build(self, shard: Shard) -> None:
@@ -147,15 +156,27 @@ class Worker:
             for command in processor.commands:
                 own = processor.handlers[command].concurrency or base
                 queues.append(Lane(shard, keys.command(command.type_name), runner, QUEUE_GROUP, own))
-            topics = [
-                Lane(shard, keys.topic(e.type_name), runner, name, processor.handlers[e].concurrency or base)
-                for e in processor.events
-            ]
+            topics = [self._topic(shard, runner, processor.handlers[e], base) for e in processor.events]
             if topics:
                 self._lanes += topics
                 self._readers.append(Reader(name, topics, self._workplace, self._restore))
         self._lanes += queues
         self._readers.append(Reader(QUEUE_GROUP, queues, self._workplace, self._restore))
+        if self._ears:
+            self._listening.append(Listening(shard, self._ears, self._workplace))
+
+    def _topic(self, shard: Shard, runner: Runner, handler: Handler, base: int) -> Lane:
+        stream = shard.keys.topic(handler.message.type_name)
+        lane = Lane(shard, stream, runner, handler.component, handler.concurrency or base)
+        lane.start, lane.asked = handler.start, handler.wants_context
+        return lane
+
+    def _every_instance(self) -> list[Ear]:
+        processors = self._workplace.topology.processors
+        handlers = [
+            h for name in self.names if name in processors for h in processors[name].handlers.values()
+        ]
+        return [Ear(handler, self._workplace) for handler in handlers if handler.every_instance]
 
     def _runner(self, name: str, shard: Shard) -> Runner:
         topology, workplace = self._workplace.topology, self._workplace
@@ -182,11 +203,17 @@ class Worker:
         for shard in self._store.shards:
             keys = shard.keys
             lanes = [lane for lane in self._lanes if lane.shard is shard]
+            now = await shard.queries.now()
             await shard.writes.ensure_queues([lane.stream for lane in lanes if lane.queue], QUEUE_GROUP)
             for lane in lanes:
                 if not lane.queue:
                     names = [lane.stream, keys.groups, keys.counters]
-                    if await shard.scripts.register(names, lane.group, lane.channel, "0") == 2:
+                    if (
+                        await shard.scripts.register(
+                            names, lane.group, lane.channel, position(lane.start, now)
+                        )
+                        == 2
+                    ):
                         _log.error(
                             "group %s of %s was lost; it goes on at its low-water mark",
                             lane.group,
@@ -236,7 +263,8 @@ class Worker:
 
     async def _let_end(self) -> None:
         """Wait until running handlers have ended and are settled; cancel what takes too long."""
-        tasks = {task for runner in self._runners() for task in runner.running}
+        parts: list[Taker | Listening] = [*self._runners(), *self._listening]
+        tasks = {task for part in parts for task in part.running}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._store.settings.stop_ms / 1000)
             for task in late:
@@ -274,6 +302,8 @@ class Worker:
             await lease.stop()
         for reader in self._readers:
             await reader.close()
+        for listening in self._listening:
+            await listening.close()
         await self._stack.aclose()
         self._workplace.pool.shutdown(wait=False, cancel_futures=True)
         self.stopped.set()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgpack
 import redis
 
-from hybrid.codec import pack_for_script
+from hybrid.codec import joined_for_script, pack_for_script
 from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
 from hybrid.streams.transitions import Transition, packed
 
@@ -41,12 +41,50 @@ SCRIPTS = {
 
 
 class Send(NamedTuple):
-    """A message on its way in: its id, the stream and the counter of its channel, the entry's fields."""
+    """A message on its way in: its id, the stream of its channel, and all that the script needs, packed: one
+    object instead of many that the garbage collector would have to look at.
+    """
 
     id: str
     stream: str
-    counter: str
-    fields: list[Any]
+    packed: bytes
+
+    @classmethod
+    def of(cls, id: str, stream: str, counter: str, fields: list[Any]) -> Send:
+        """Pack a message: the counter of its channel, and the entry's fields."""
+        return cls(id, stream, pack_for_script((id, stream, counter, fields)))
+
+
+class Moved(NamedTuple):
+    """What a reset of a group does: how many deliveries come again, how many are passed over, its place."""
+
+    again: int
+    passed: int
+    position: str
+
+
+class Removed(NamedTuple):
+    """What a removal of a group came to: 1 done, 0 there is none, -1 a consumer lives, -2 it has something
+    besides; how many entries were waiting and pending, and what it has besides.
+    """
+
+    code: int
+    waiting: int
+    pending: int
+    besides: int
+
+
+class GroupRow(NamedTuple):
+    """A group of a topic as it stands in Redis; `mark` and `live` are empty when there are none."""
+
+    group: str
+    position: str
+    waiting: int
+    pending: int
+    oldest: str
+    mark: str
+    live: str
+    consumers: tuple[str, ...]
 
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
@@ -78,7 +116,7 @@ class Scripts:
         kept. They are packed at once, and sent when the coroutine is awaited.
         """
         streams = dict.fromkeys(send.stream for send in sends)
-        batch = pack_for_script(sends)
+        batch = joined_for_script([send.packed for send in sends])
         return self._call("send", [*keys, *streams], *window, batch)
 
     async def takeover(
@@ -100,6 +138,46 @@ class Scripts:
         `keys` are the topic, the groups' hash and the counters' hash; `channel` the topic's channel name.
         """
         return await self._call("register", keys, group, f"{channel}|{group}", start, f"entered:{channel}")  # type: ignore[no-any-return]
+
+    async def reset(
+        self, keys: list[str], group: str, channel: str, position: str, *, really: bool = True
+    ) -> Moved | None:
+        """Move a group of a topic to a position (0 the beginning, $ the end), or tell what that would do;
+        None when there is no such group.
+
+        `keys` are the topic, the groups' hash, the counters' hash and the starts' hash.
+        """
+        field = f"{channel}|{group}"
+        reply = await self._call("reset", keys, group, field, position, int(really))
+        return Moved(reply[0], reply[1], reply[2].decode()) if reply else None
+
+    async def remove(
+        self, keys: list[str], group: str, channel: str, *, whole: bool, anyway: bool
+    ) -> Removed:
+        """Delete a group of a topic; `whole` when its component goes with it, `anyway` with all that it has
+        besides.
+
+        `keys` are the topic, the groups' hash, the counters' hash, the starts' hash, the component's own
+        queue, later and failed, and the leases of those whose life forbids it.
+        """
+        words = [group, f"{channel}|{group}", f"entered:{channel}", int(whole), int(anyway)]
+        return Removed(*await self._call("remove", keys, *words))
+
+    async def groups(self, groups: str, topics: dict[str, str]) -> dict[str, list[GroupRow]]:
+        """Return the groups of topics, by channel name; `topics` are the keys by channel name, `groups` the
+        groups' hash.
+        """
+        reply = await self._call("groups", [groups, *topics.values()], *topics)
+        return {
+            channel: [
+                GroupRow(
+                    name.decode(), position.decode(), waiting, pending, oldest.decode(), mark.decode(),
+                    live.decode(), tuple(consumer.decode() for consumer in consumers),
+                )
+                for name, position, waiting, pending, oldest, mark, live, *consumers in rows
+            ]
+            for channel, rows in zip(topics, reply, strict=True)
+        }  # fmt: skip
 
     async def retain(
         self, keys: list[str], channel: str, limits: tuple[int, int, int, int], groups: list[str]

@@ -8,7 +8,7 @@ HYBRID = (
     ("mediator", "processor", "topology", "context", "inbox", "policy", "resources", "transactions"),
     ("broker",),
     ("streams", "server"),
-    ("catalog", "clock", "codec", "envelope", "ids", "keys", "settings", "times"),
+    ("catalog", "clock", "cloudevents", "codec", "envelope", "ids", "keys", "positions", "settings", "times"),
     ("messages",),
     ("errors",),
 )

@@ -157,7 +157,7 @@ class TestSend:
     def sent(self, bench):
         async def send(*ids, limit=100):
             keys = [bench.keys.counters, bench.keys.seen_new, bench.keys.seen_old]
-            sends = [Send(id, bench.queue, "entered:own:q", ["id", id]) for id in ids]
+            sends = [Send.of(id, bench.queue, "entered:own:q", ["id", id]) for id in ids]
             return await bench.shard.scripts.send(keys, (self.WINDOW, limit), sends)
 
         return send

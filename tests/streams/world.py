@@ -259,7 +259,7 @@ class World:
         """A client sends an initiating event; an id that was sent before goes with its first plan."""
         self.sent.setdefault(id, plan)
         keys = self.keys
-        new = Send(id, keys.own(MEDIATOR), "entered:own:m", self.start_of(id))
+        new = Send.of(id, keys.own(MEDIATOR), "entered:own:m", self.start_of(id))
         seen = [keys.counters, keys.seen_new, keys.seen_old]
         await self.retried(lambda: self.scripts.send(seen, (FOREVER, 1000), [new]))
 
