@@ -13,7 +13,23 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from cli.commands import demo, doctor, explain, failed, flows, new, run, send, status, topology
+from cli.commands import (
+    demo,
+    doctor,
+    explain,
+    failed,
+    flows,
+    groups,
+    new,
+    run,
+    send,
+    status,
+    subscribe,
+    tail,
+    topology,
+    trace,
+    watch,
+)
 from cli.environment import Environment
 from cli.group import Root
 from cli.output import err, out
@@ -32,10 +48,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, run, send, explain, status, topology, doctor):
+for module in (demo, run, send, subscribe, explain, status, watch, tail, trace, topology, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(flows.app)
 app.add_typer(failed.app)
+app.add_typer(groups.app)
 app.add_typer(new.app)
 
 
