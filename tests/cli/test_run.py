@@ -9,7 +9,7 @@ import time
 import pytest
 
 
-def until(check, within=20.0):
+def until(check, within=60.0):
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if found := check():
