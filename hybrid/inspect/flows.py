@@ -150,11 +150,11 @@ async def deliveries(shard: Shard, correlation: str, first: int, last: int) -> l
     open).
     """
     lines: list[LogLine] = []
-    after, until = str(first) if first else "-", str(last) if last else "+"
+    after, until, name = str(first) if first else "-", str(last) if last else "+", correlation.encode()
     for _ in range(LOG_PAGES):
         entries = await shard.queries.range(shard.keys.log, after, until, PAGE)
-        found = entries_of_log(entries)
-        lines += [line for line in found if correlation in (line.correlation, line.flow)]
+        about = [(entry, fields) for entry, fields in entries if name in fields[b"e"]]
+        lines += [line for line in entries_of_log(about) if correlation in (line.correlation, line.flow)]
         if len(entries) < PAGE:
             break
         after = f"({entries[-1][0].decode()}"
