@@ -12,7 +12,7 @@ N ?= 2
 COV ?= 0
 UPGRADE ?= 0
 
-.PHONY: help demo test check check-all prove prove-short bench lock clean
+.PHONY: help demo test check check-all prove prove-short bench docs lock clean
 
 help: ## Show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +42,9 @@ prove-short: $(READY) ## Prove the laws in some minutes
 
 bench: $(VENV)/.bench ## Measure ours, the floor, and the same work done by others
 	$(BIN)/python -m benchmarks
+
+docs: $(READY) ## Make the pictures of docs/console.md anew, from a real run
+	$(BIN)/python tools/make_console_docs.py
 
 lock: $(READY) ## Write the lock files anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv

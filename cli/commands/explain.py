@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
+from cli import completion
 from cli.commands.send import read
 from cli.environment import environment
 from cli.output import as_json, compact, show
@@ -67,7 +68,9 @@ class Explanation:
 
 def command(
     ctx: typer.Context,
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="The event's name.")],
+    type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="The event's name.", autocompletion=completion.initiating)
+    ],
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its fields.")] = None,
     data: Annotated[str | None, typer.Option(help="Its fields, as a JSON object.")] = None,
     as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -9,6 +9,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cli import completion
 from cli.environment import environment, run
 from cli.output import STYLES, Column, as_json, clean, clock, compact, is_terminal, out, show, span, table
 from hybrid.broker.log import DONE
@@ -78,7 +79,9 @@ def list_flows(
 @app.command(name="show", epilog=EXAMPLES)
 def show_flow(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(help="The flow's id, which is its event's.")],
+    id: Annotated[
+        str, typer.Argument(help="The flow's id, which is its event's.", autocompletion=completion.flows)
+    ],
     as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the timeline of a flow: each step sent, acknowledged, by whom, at which attempt; and who

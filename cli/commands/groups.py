@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.environment import environment, run
 from cli.moments import stream_id
 from cli.output import Column, as_json, clock, err, out, span, table
@@ -38,7 +39,9 @@ COLUMNS = [
 app = typer.Typer(
     name="groups", help="List, show, replay to and remove the groups of topics.", epilog=EXAMPLES
 )
-Group = Annotated[str, typer.Argument(metavar="GROUP", help="The processor's name.")]
+Group = Annotated[
+    str, typer.Argument(metavar="GROUP", help="The processor's name.", autocompletion=completion.groups)
+]
 Topic = Annotated[str, typer.Option(help="Only its group of this event type.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -14,22 +14,31 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.environment import environment
 from cli.output import err, out
+from cli.subscribers import described
 from hybrid.errors import ApplicationError
+from hybrid.processor import checked_name as checked_processor
 
-EXAMPLES = "Examples:\n\n`hybrid new app shop`\n\n`hybrid run --app shop`"
+EXAMPLES = (
+    "Examples:\n\n`hybrid new app shop`\n\n`hybrid run --app shop`\n\n"
+    "`hybrid new subscriber gift-wrap --on payment-applied`"
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 SUFFIX = ".tmpl"
 
 app = typer.Typer(
-    name="new", help="Write the beginning of an application.", epilog=EXAMPLES, no_args_is_help=True
+    name="new",
+    help="Write the beginning of an application, or of a subscriber.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
 )
 
 
 @app.callback()
 def new() -> None:
-    """Write the beginning of an application."""
+    """Write the beginning of an application, or of a subscriber."""
 
 
 @app.command(name="app", epilog=EXAMPLES)
@@ -65,6 +74,34 @@ def new_app(
         f"Look:      hybrid topology --app {name}\n"
         f"Test it:   python -m pytest {name}\n"
         f"(export HYBRID_APP={name} saves the --app)"
+    )
+
+
+@app.command(name="subscriber", epilog=EXAMPLES)
+def new_subscriber(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The processor's name: a-z, 0-9 and -.")],
+    types: Annotated[
+        list[str],
+        typer.Option(
+            "--on", help="An event that it listens to; repeatable.", autocompletion=completion.events
+        ),
+    ],
+) -> None:
+    """Write a subscriber to one or several events, with a test beside it.
+
+    Into the application's processors/ when that is below this directory, else right here.
+    """
+    env = environment(ctx)
+    subscriber = described(env.application(), env.settings.app, checked_processor(name), types)
+    paths = subscriber.write()
+    for path in paths:
+        out(str(path.relative_to(Path.cwd())))
+    if subscriber.problem:
+        err(f"\nFill in, in {paths[1].name}: {subscriber.problem}")
+    way = "" if subscriber.belongs else f" --with {paths[0].name}"
+    err(
+        f"\nRun it:    hybrid run {name}{way}\nTest it:   python -m pytest {paths[1].relative_to(Path.cwd())}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.bulk import Bulk
 from cli.environment import Environment, environment, run
 from cli.options import taking
@@ -38,7 +39,12 @@ class Sending:
     """What `hybrid send` is given."""
 
     type: Annotated[
-        str | None, typer.Argument(metavar="TYPE", help="The event's name, or - for lines on stdin.")
+        str | None,
+        typer.Argument(
+            metavar="TYPE",
+            help="The event's name, or - for lines on stdin.",
+            autocompletion=completion.initiating,
+        ),
     ] = None
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its fields.")] = None
     data: Annotated[str | None, typer.Option(help="Its fields, as a JSON object.")] = None

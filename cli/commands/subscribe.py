@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.commands.run import consume
 from cli.environment import environment, run
 from cli.feeding import Feeder, checked_command, first_word
@@ -36,7 +37,10 @@ EXAMPLES = (
 class Subscribing:
     """What `hybrid subscribe` is given."""
 
-    types: Annotated[list[str], typer.Argument(metavar="TYPE...", help="Events, by their names.")]
+    types: Annotated[
+        list[str],
+        typer.Argument(metavar="TYPE...", help="Events, by their names.", autocompletion=completion.events),
+    ]
     command: Annotated[str, typer.Option("--exec", metavar="CMD", help="The command, for /bin/sh.")]
     group: Annotated[str, typer.Option(help="The group's name; without, one made of CMD and the types.")] = ""
     start: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.environment import environment, run
 from cli.moments import stream_id
 from cli.options import taking
@@ -37,7 +38,8 @@ class Tailing:
     """What `hybrid tail` is given."""
 
     types: Annotated[
-        list[str] | None, typer.Argument(metavar="TYPE", help="Only messages of these types.")
+        list[str] | None,
+        typer.Argument(metavar="TYPE", help="Only messages of these types.", autocompletion=completion.types),
     ] = None
     key: Annotated[str, typer.Option(help="Only what has this key, or is of a flow that has.")] = ""
     flow: Annotated[str, typer.Option(metavar="ID", help="Only what is of this flow, or this message.")] = ""

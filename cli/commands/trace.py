@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.console.waterfall import Waterfall, plain
 from cli.environment import environment, run
 from cli.output import as_json, is_terminal, out, show
@@ -21,7 +22,13 @@ EXAMPLES = (
 
 def command(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(help="Of a flow, an event, a command (FLOW/RUN/STEP) or a broadcast.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            help="Of a flow, an event, a command (FLOW/RUN/STEP) or a broadcast.",
+            autocompletion=completion.flows,
+        ),
+    ],
     only: Annotated[
         bool, typer.Option("--only", help="Only what led to this message, and what it led to.")
     ] = False,
