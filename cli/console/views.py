@@ -63,7 +63,11 @@ def _events(snapshot: Snapshot) -> Iterable[Row]:
                 line.flow or line.correlation,
                 _note(line),
             )
-            yield Row(line.message or line.flow, cells, f"{line.message} {line.consumer} {line.channel}")
+            yield Row(
+                line.message or line.flow,
+                cells,
+                f"key={line.key} {line.message} {line.consumer} {line.channel}",
+            )
 
 
 def what(line: LogLine) -> str:
@@ -149,7 +153,7 @@ def _failures(snapshot: Snapshot) -> Iterable[Row]:
                 clean(failure.reason),
                 str(failure.attempts),
             ),
-            f"{failure.flow} {failure.message} {failure.handler}",
+            f"key={failure.key} {failure.flow} {failure.message} {failure.handler}",
         )
 
 

@@ -32,6 +32,7 @@ class LogEntry(NamedTuple):
     flow: str = ""
     step: int = 0
     note: str = ""
+    key: str = ""
 
     def packed(self) -> bytes:
         """Return it as it stands in the log."""

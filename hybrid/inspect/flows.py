@@ -94,6 +94,7 @@ class LogLine:
     note: str
     correlation: str
     cause: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,7 @@ def _line(entry: bytes, said: LogEntry) -> LogLine:
     return LogLine(
         int(entry.partition(b"-")[0]), said.taken, said.component, said.channel, said.type or WAKE_UP,
         said.id, said.attempt, said.outcome, said.consumer, said.flow, said.step, said.note,
-        said.correlation, said.cause,
+        said.correlation, said.cause, said.key,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 read from the settle log; both as one record.
 
 A delivery's data goes with its queue entry when it is settled, so only broadcasts have theirs. The log says
-no key and no class either: those come from the record of the flow (see Origins).
+no class either, and a message need not have a key: those come from the record of the flow (see Origins).
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Lines:
         )
         return Happening(
             (*self._begin(entry, 1), place), said.outcome, envelope, said.component, entry, said.channel,
-            note=said.note, consumer=said.consumer, taken=said.taken,
+            key=said.key, note=said.note, consumer=said.consumer, taken=said.taken,
         )  # fmt: skip
 
     def _broadcast(self, type: str, raw: bytes, fields: dict[bytes, bytes]) -> Happening:

@@ -123,6 +123,7 @@ class Runner:
             envelope.flow,
             envelope.step,
             note,
+            envelope.key,
         )
         return log(self.keys.log, line.packed())
 

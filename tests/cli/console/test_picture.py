@@ -22,6 +22,7 @@ from hybrid.inspect.status import ConsumerStatus
 RECORDED = Path(__file__).with_name("recorded")
 SIZE = Size(100, 14)
 AT = 1_800_000_000_000
+COMMAND = "command:apply-payment"
 
 
 def line(after, component, channel, type, outcome, **more):
@@ -55,7 +56,7 @@ SNAPSHOT = Snapshot(
     ended={"completed": 12, "refused": 1},
     deliveries=(
         line(0, "customer", "event:customer", "place-order", "classified", note="hard by amount: over 100"),
-        line(10, "payment", "command:apply-payment", "apply-payment", "retried", attempt=2, note="no net"),
+        line(10, "payment", COMMAND, "apply-payment", "retried", attempt=2, note="no net", key="o-1"),
         line(20, "order", "own:order", "wake-up", "advanced"),
         line(30, "loyalty", "topic:payment-applied", "payment-applied", "done"),
         line(40, "order", "own:order", "wake-up", "ended", note="completed"),
@@ -112,6 +113,7 @@ def test_filters():
     assert types("by=payment") == ["apply-payment"]
     assert types("outcome=DONE payment") == ["payment-applied"]
     assert types("unknown=x") == []
+    assert types("key=o-1") == ["apply-payment"]
     assert len(types("")) == 4
 
 
