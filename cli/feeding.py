@@ -24,6 +24,8 @@ from hybrid.errors import SettingsError
 SHELL = "/bin/sh"
 KEPT = 4096
 """Bytes of its stderr that a process's failure keeps: the last ones."""
+GONE = (BrokenPipeError, ConnectionResetError, RuntimeError)
+"""What writing to a process that reads no more raises; the last is uvloop's, when it has ended by then."""
 _WORD = re.compile(r"\s*([A-Za-z0-9_./+][A-Za-z0-9_./+-]*)(?=\s|$)")
 """A command line's first word, where it is a plain one."""
 
@@ -141,10 +143,10 @@ class Feeder:
 
 async def _give(stdin: asyncio.StreamWriter, lines: list[bytes]) -> None:
     """Write lines, and close; a process need not read them."""
-    with suppress(BrokenPipeError, ConnectionResetError):
+    with suppress(*GONE):
         stdin.writelines(lines)
         await stdin.drain()
-    with suppress(BrokenPipeError, ConnectionResetError):
+    with suppress(*GONE):
         stdin.close()
         await stdin.wait_closed()
 
