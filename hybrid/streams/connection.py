@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import redis
@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from hybrid.errors import ServerError, ServerUnavailable
+from hybrid.streams.link import Client
 
 _GONE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, OSError)
 
@@ -29,9 +30,7 @@ _WAIT_WORDS = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY ")
 """Answers that say: not now. Those with a class of their own have lost their first word."""
 
 AT_ONCE = 200
-"""How many commands of one client are under way at the same time; the others wait. Below the pool's limit."""
-AsyncClient = Any
-"""A redis-py asyncio client: Redis or RedisCluster. Their stubs disagree, so none of them is named here."""
+"""How many commands of one client are under way at the same time; the others wait."""
 
 
 class Connections:
@@ -46,19 +45,14 @@ class Connections:
         self.cluster = url.startswith("redis+cluster://")
         self._sentinel: Any = None
 
-    def commands(self, *, connections: int = 256) -> AsyncClient:
-        """Return a client for scripts and short commands. What uses it is bounded, so its pool need not
-        wait.
-        """
-        return self._client(15.0, connections)
+    def commands(self) -> Client:
+        """Return a client for scripts and short commands."""
+        return Client(self._plain(15.0), 15.0, cluster=self.cluster)
 
-    def blocking(self, block_ms: int, connected: Callable[[int], None] | None = None) -> AsyncClient:
-        """Return a client for one blocking read at a time of at most block_ms.
-
-        `connected` is told the id of each new connection: redis-py replaces one that broke while idle without
-        a word. Not in a cluster.
-        """
-        return self._client(block_ms / 1000 + 10, connections=2, connected=connected)
+    def blocking(self, block_ms: int) -> Client:
+        """Return a client for one blocking read at a time of at most block_ms."""
+        seconds = block_ms / 1000 + 10
+        return Client(self._plain(seconds), seconds, cluster=self.cluster, shared=False)
 
     def threaded(self) -> Any:
         """Return a synchronous client, for the thread that renews the lease."""
@@ -76,9 +70,7 @@ class Connections:
         for client in self._sentinel.sentinels if self._sentinel else ():
             await client.aclose()
 
-    def _client(
-        self, socket_timeout: float, connections: int, connected: Callable[[int], None] | None = None
-    ) -> AsyncClient:
+    def _plain(self, socket_timeout: float) -> Any:
         retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
         options: dict[str, Any] = {
             "socket_timeout": socket_timeout,
@@ -86,49 +78,20 @@ class Connections:
             "protocol": 2,
         }
         if self.cluster:
-            return RedisCluster.from_url(self.url.replace("redis+cluster", "redis"), **options)
-        if connected:
-            options["redis_connect_func"] = _telling(connected)
+            cluster = RedisCluster.from_url(self.url.replace("redis+cluster", "redis"), **options)
+            for command in ("XRANGE", "XREVRANGE", "XREAD", "XREADGROUP"):
+                cluster.set_response_callback(command, _as_it_comes)  # type: ignore[arg-type]
+            return cluster
         if self.url.startswith("redis+sentinel://"):
             hosts, service = _sentinels(self.url)
             self._sentinel = self._sentinel or Sentinel(hosts, socket_timeout=5.0)  # type: ignore[no-untyped-call]
-            return _prompt(self._sentinel.master_for(service, retry=retry, **options))
-        return _prompt(
-            redis.asyncio.Redis.from_url(self.url, max_connections=connections, retry=retry, **options)
-        )
+            return self._sentinel.master_for(service, retry=retry, **options)
+        return redis.asyncio.Redis.from_url(self.url, retry=retry, **options)
 
 
-class _PromptSends:
-    """Sends within the time limit, but without `asyncio.wait_for`: on Python 3.11 that makes a task of each
-    command, which costs as much as the command, and drops a cancellation that comes when the sending is just
-    done (cpython issue 86296). Goes before a class of connections.
-    """
-
-    socket_timeout: float | None
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        limit, self.socket_timeout = self.socket_timeout, None
-        try:
-            async with asyncio.timeout(limit):
-                await super().send_packed_command(command, check_health)  # type: ignore[misc]
-        finally:
-            self.socket_timeout = limit
-
-
-def _prompt(client: AsyncClient) -> AsyncClient:
-    """Let the connections of a client send promptly."""
-    pool = client.connection_pool
-    pool.connection_class = type("Connection", (_PromptSends, pool.connection_class), {})
-    return client
-
-
-def _telling(connected: Callable[[int], None]) -> Callable[[Any], Awaitable[None]]:
-    async def connect(connection: Any) -> None:
-        await connection.on_connect()
-        await connection.send_command("CLIENT", "ID")
-        connected(await connection.read_response())
-
-    return connect
+def _as_it_comes(reply: Any, **options: Any) -> Any:
+    """Leave a reply as a link would give it."""
+    return reply
 
 
 class PlainErrors:

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hybrid.codec import pack_for_script
-from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
-from hybrid.streams.scripts import Entries, call_script, pairs
+from hybrid.streams.connection import AT_ONCE, plain_errors
+from hybrid.streams.link import Client
+from hybrid.streams.scripts import Entries, call_script, entries_of, pairs
 
 
 class Queries:
     """Reads on one client. Every method may raise ServerUnavailable or ServerError."""
 
-    def __init__(self, client: AsyncClient, url: str) -> None:
+    def __init__(self, client: Client, url: str) -> None:
         self._client = client
         self._url = url
         self._turn = asyncio.Semaphore(AT_ONCE // 2)
@@ -40,11 +41,11 @@ class Queries:
 
     async def range(self, stream: str, first: str = "-", last: str = "+", most: int = 1000) -> Entries:
         """Return entries of a stream, oldest first."""
-        return await self._one("XRANGE", stream, first, last, "COUNT", most)  # type: ignore[no-any-return]
+        return entries_of(await self._one("XRANGE", stream, first, last, "COUNT", most))
 
     async def newest(self, stream: str, last: str = "+", most: int = 1000) -> Entries:
         """Return entries of a stream, newest first."""
-        return await self._one("XREVRANGE", stream, last, "-", "COUNT", most)  # type: ignore[no-any-return]
+        return entries_of(await self._one("XREVRANGE", stream, last, "-", "COUNT", most))
 
     async def follow(self, streams: dict[str, str], block_ms: int, most: int = 1000) -> dict[str, Entries]:
         """Return what comes after these ids, per stream; waits up to block_ms. The client should be a
@@ -52,7 +53,7 @@ class Queries:
         """
         arguments = ["COUNT", most, "BLOCK", block_ms, "STREAMS", *streams, *streams.values()]
         reply = await self._one("XREAD", *arguments)
-        return {stream.decode(): entries for stream, entries in reply or ()}
+        return {stream.decode(): entries_of(rows) for stream, rows in reply or ()}
 
     async def lengths(self, keys: Sequence[str]) -> list[int]:
         """Return the lengths of streams."""
@@ -83,7 +84,7 @@ class Queries:
     async def readers(self, stream: str, group: str) -> list[tuple[str, int, int]]:
         """Return (consumer, pending entries, ms since it last asked) of a group; [] when there is none."""
         try:
-            rows = await self._client.xinfo_consumers(stream, group)
+            rows = await self._client.plain.xinfo_consumers(stream, group)
         except Exception as error:
             if "NOGROUP" in str(error) or "no such key" in str(error).lower():
                 return []
@@ -99,23 +100,23 @@ class Queries:
     async def info(self) -> dict[str, Any]:
         """Return the server's INFO."""
         with plain_errors(self._url):
-            return await self._client.info()  # type: ignore[no-any-return]
+            return await self._client.plain.info()  # type: ignore[no-any-return]
 
     async def config(self, *names: str) -> dict[str, str]:
         """Return settings of the server; {} when it does not tell (managed servers)."""
         try:
-            return await self._client.config_get(*names)  # type: ignore[no-any-return]
+            return await self._client.plain.config_get(*names)  # type: ignore[no-any-return]
         except Exception:  # a managed server refuses CONFIG in its own words
             return {}
 
     async def _one(self, *command: Any) -> Any:
         with plain_errors(self._url):
             async with self._turn:
-                return await self._client.execute_command(*command)
+                return await self._client.raw(*command)
 
     async def _many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
         with plain_errors(self._url):
-            pipe = self._client.pipeline(transaction=False)
+            pipe = self._client.plain.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command)
             async with self._turn:

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from hybrid.streams.connection import Connections, plain_errors
-from hybrid.streams.scripts import Entries, call_script, pairs
+from hybrid.streams.scripts import Entries, call_script, entries_of
 
 Read = list[tuple[str, Entries]]
 """Per stream (its key) the entries, each (id, fields)."""
@@ -25,9 +25,8 @@ class GroupReader:
         self.consumer = consumer
         self._connections = connections
         self._block = block_ms
-        self._client = connections.blocking(block_ms, self._connected)
-        self._helper = connections.commands(connections=1)
-        self._id: int | None = None
+        self._client = connections.blocking(block_ms)
+        self._helper = connections.commands()
         self._blocked = False
 
     async def wait(self, streams: list[str], most: int) -> Read:
@@ -48,11 +47,7 @@ class GroupReader:
             reply = await call_script(
                 self._client, "take", streams, self.group, self.consumer, most, *rooms.values()
             )
-        return [
-            (stream, [(entry, pairs(flat or ())) for entry, flat in entries])
-            for stream, entries in zip(streams, reply, strict=True)
-            if entries
-        ]
+        return [(stream, entries_of(rows)) for stream, rows in zip(streams, reply, strict=True) if rows]
 
     async def own_pending(self, stream: str, after: bytes, most: int) -> Entries:
         """Return entries that were given to this consumer and not settled, after an id (b"0" for all)."""
@@ -71,26 +66,22 @@ class GroupReader:
         with plain_errors(self._connections.url):
             # the condition is the server's
             while self._blocked and not (  # noqa: ASYNC110
-                self._id and await self._helper.client_unblock(self._id)
+                self._client.id and await self._helper.raw("CLIENT", "UNBLOCK", self._client.id)
             ):
                 await asyncio.sleep(0.001)
 
     async def reconnect(self) -> None:
         """Drop the connection; the next read makes a new one."""
-        self._id = None
         await self._client.aclose()
-        self._client = self._connections.blocking(self._block, self._connected)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
         await self._helper.aclose()
 
-    def _connected(self, id: int) -> None:
-        self._id = id
-
     async def _read(self, most: int, streams: list[str], after: str | bytes, block: int | None) -> Read:
-        return _pairs(await self._client.execute_command(*self._command(most, streams, after, block)))
+        reply = await self._client.raw(*self._command(most, streams, after, block))
+        return [(stream.decode(), entries_of(rows)) for stream, rows in reply or ()]
 
     def _command(
         self, most: int, streams: list[str], after: str | bytes, block: int | None = None
@@ -98,12 +89,3 @@ class GroupReader:
         waiting = [] if block is None else ["BLOCK", block]
         group = ["GROUP", self.group, self.consumer, "COUNT", most]
         return ["XREADGROUP", *group, *waiting, "STREAMS", *streams, *([after] * len(streams))]
-
-
-def _pairs(reply: Any) -> Read:
-    """Return redis-py's reply of an XREADGROUP with the streams' keys as text. Trimmed entries have no
-    fields.
-    """
-    if not reply:
-        return []
-    return [(stream.decode(), [(id, fields or {}) for id, fields in entries]) for stream, entries in reply]

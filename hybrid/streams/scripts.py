@@ -17,7 +17,8 @@ import msgpack
 import redis
 
 from hybrid.codec import joined_for_script, pack_for_script
-from hybrid.streams.connection import AT_ONCE, AsyncClient, plain_errors
+from hybrid.streams.connection import AT_ONCE, plain_errors
+from hybrid.streams.link import Client
 from hybrid.streams.transitions import Transition, packed
 
 
@@ -93,7 +94,7 @@ Entries = list[tuple[bytes, dict[bytes, bytes]]]
 class Scripts:
     """The scripts on one client. Every method may raise ServerUnavailable or ServerError."""
 
-    def __init__(self, client: AsyncClient, url: str) -> None:
+    def __init__(self, client: Client, url: str) -> None:
         self._client = client
         self._url = url
         self._turn = asyncio.Semaphore(AT_ONCE // 2)
@@ -207,15 +208,20 @@ class Scripts:
                 return await call_script(self._client, name, keys, *arguments)
 
 
-async def call_script(client: AsyncClient, name: str, keys: Sequence[str], *arguments: Any) -> Any:
+async def call_script(client: Client, name: str, keys: Sequence[str], *arguments: Any) -> Any:
     """Call a script; load it first where the server does not know it."""
     script = SCRIPTS[name]
     try:
-        return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        return await client.raw("EVALSHA", script.sha, len(keys), *keys, *arguments)
     except redis.exceptions.NoScriptError:
-        return await client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+        return await client.raw("EVAL", script.text, len(keys), *keys, *arguments)
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return a flat list of names and values as a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def entries_of(rows: Sequence[Any]) -> Entries:
+    """Return stream entries with their fields as a dict. A pending entry that was trimmed has none."""
+    return [(id, pairs(flat or ())) for id, flat in rows]

@@ -9,14 +9,15 @@ from typing import Any
 
 import redis
 
-from hybrid.streams.connection import AsyncClient, plain_errors
+from hybrid.streams.connection import plain_errors
+from hybrid.streams.link import Client
 from hybrid.streams.scripts import call_script
 
 
 class Writes:
     """Writes on one client. Every method may raise ServerUnavailable or ServerError; all may be repeated."""
 
-    def __init__(self, client: AsyncClient, url: str) -> None:
+    def __init__(self, client: Client, url: str) -> None:
         self._client = client
         self._url = url
 
@@ -45,13 +46,13 @@ class Writes:
     async def strike_off(self, consumers: str, consumer: str) -> None:
         """Delete what a consumer said that it serves."""
         with plain_errors(self._url):
-            await self._client.hdel(consumers, consumer)
+            await self._client.raw("HDEL", consumers, consumer)
 
     async def leave(self, consumers: str, lease: str, consumer: str) -> None:
         """Strike a consumer off and end its lease."""
         with plain_errors(self._url):
-            await self._client.hdel(consumers, consumer)
-            await self._client.delete(lease)
+            await self._client.raw("HDEL", consumers, consumer)
+            await self._client.raw("DEL", lease)
 
     async def _anyway(self, command: str, key: str, *arguments: Any) -> Any:
         return await call_script(self._client, "anyway", [key], command, *arguments)

