@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,11 @@ from hybrid.broker.outputs import WAKE_UP
 from hybrid.envelope import Envelope, from_fields
 from hybrid.errors import HybridError
 from hybrid.keys import Keys
-from hybrid.streams.transitions import Item, Transition, add, hdel, take
+from hybrid.streams.transitions import Item, add
 
 MAX_TEXT = 20_000
+_INSTALLED = re.compile(r"site-packages|dist-packages|lib[/\\]python\d|^<").search
+"""A file that is no user's code: a package's, Python's own, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,24 @@ class Failure:
     message: str = ""
     traceback: str = ""
     attempts: int = 1
+    frame: str = ""
+    """Where the user's code raised it, as `module.function`; empty when it was not the user's code."""
+    note: str = ""
+    """What a program that tried to repair it says."""
     failed: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """What failures of one cause have in common: the exception's type, and the user's code that raised it
+        (the idea of Wolverine's dead letter queue).
+        """
+        return f"{self.error} in {self.frame}" if self.frame else self.error
+
+    @property
+    def subject(self) -> str:
+        """The id of the message that a chain of repairs began with, "" for what is no message."""
+        envelope = self.envelope
+        return envelope.subject if envelope else ""
 
     @property
     def envelope(self) -> Envelope | None:
@@ -58,13 +78,18 @@ class Failure:
     @classmethod
     def read(cls, component: str, entry: bytes, fields: dict[bytes, bytes]) -> Failure:
         """Return a failure as it stands in the stream."""
-        channel, handler, error, message, trace, attempts = msgpack.unpackb(fields[b"facts"])
+        facts = msgpack.unpackb(fields[b"facts"])
         flat = msgpack.unpackb(fields[b"fields"])
         original = dict(zip(flat[::2], flat[1::2], strict=True))
         moment = int(entry.partition(b"-")[0])
-        return cls(
-            entry.decode(), component, channel, handler, original, error, message, trace, attempts, moment
-        )
+        return cls(entry.decode(), component, fields=original, failed=moment, **facts)
+
+    def packed(self, note: str = "") -> list[Any]:
+        """Return it as the fields of a stream entry, with a note."""
+        names = ("channel", "handler", "error", "message", "traceback", "attempts", "frame", "note")
+        facts = {name: getattr(self, name) for name in names} | ({"note": note} if note else {})
+        flat = [_raw(item) for pair in self.fields.items() for item in pair]
+        return ["facts", msgpack.packb(facts), "fields", msgpack.packb(flat)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,36 +101,25 @@ class Culprit:
     channel: str
 
 
-def failed_output(
-    keys: Keys, culprit: Culprit, fields: list[Any], error: BaseException, attempts: int
-) -> Item:
-    """Return the effect that puts a delivery among the failures of its group. `fields` is the entry, flat."""
-    trace = plain("".join(traceback.format_exception(error)))[-MAX_TEXT:]
-    text = error_text(error)[:MAX_TEXT]
-    facts = [culprit.channel, culprit.handler, error_name(error), text, trace, attempts]
-    packed = [
-        "facts",
-        msgpack.packb(facts),
-        "fields",
-        msgpack.packb([_raw(item) for item in fields]),
-    ]
-    return add(keys.failed(culprit.component), "", packed)
+def failure_of(culprit: Culprit, fields: dict[bytes, bytes], error: BaseException, attempts: int) -> Failure:
+    """Return the failure that an error makes of a delivery; `fields` is its entry."""
+    return Failure(
+        "",
+        culprit.component,
+        culprit.channel,
+        culprit.handler,
+        fields,
+        error_name(error),
+        error_text(error)[:MAX_TEXT],
+        plain("".join(traceback.format_exception(error)))[-MAX_TEXT:],
+        attempts,
+        _frame(error),
+    )
 
 
-def sent_back(keys: Keys, failure: Failure) -> Transition:
-    """Return the transition that sends a failure back to the one group it failed in, with its attempts
-    counted anew.
-    """
-    fields = {**failure.fields, b"attempt": b"1"}
-    envelope = failure.envelope
-    if envelope is not None:
-        fields[b"time"] = str(envelope.time).encode()
-    flat = [item for pair in fields.items() for item in pair]
-    effects: list[Item] = [add(keys.own(failure.component), "", flat)]
-    if flow := failure.flow:
-        step = envelope.step if envelope is not None else 0
-        effects.append(hdel(keys.flow(flow), f"stuck:{step}" if step else "error"))
-    return Transition((), [take(keys.failed(failure.component), failure.entry)], effects)
+def failed_output(keys: Keys, failure: Failure) -> Item:
+    """Return the effect that puts a delivery among the failures of its group."""
+    return add(keys.failed(failure.component), "", failure.packed())
 
 
 def error_name(error: BaseException) -> str:
@@ -131,6 +145,16 @@ def error_note(error: BaseException) -> str:
 def plain(text: str) -> str:
     """Return a text that can be encoded: lone surrogates, as file names have them, are written out."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def _frame(error: BaseException) -> str:
+    """Return where an error left the user's code: the deepest frame that is neither ours nor a package's."""
+    found = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] != "hybrid" and not _INSTALLED(frame.f_code.co_filename):
+            found = f"{module}.{frame.f_code.co_qualname}"
+    return found
 
 
 def _raw(item: Any) -> bytes:

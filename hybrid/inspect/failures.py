@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid.broker.failures import Failure, sent_back
+from hybrid.broker.failures import Failure
 from hybrid.broker.shard import Shard, Store
 from hybrid.inspect.ledger import layout
 from hybrid.inspect.shown import visible
+from hybrid.repair.ways import sent_back
 from hybrid.streams.transitions import APPLIED
 from hybrid.topology import Topology
 

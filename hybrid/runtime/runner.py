@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.failures import Culprit, error_note, failed_output
+from hybrid.broker.failures import Culprit, error_note, failed_output, failure_of
 from hybrid.broker.log import LogEntry
 from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
@@ -94,9 +94,9 @@ class Runner:
     ) -> list[Item]:
         """Return the effects of a failure."""
         envelope = delivery.envelope or _NOTHING
-        flat = [item for pair in delivery.fields.items() for item in pair]
         culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
-        effects = [failed_output(self.keys, culprit, flat, error, envelope.attempt), *extra]
+        failure = failure_of(culprit, delivery.fields, error, envelope.attempt)
+        effects = [failed_output(self.keys, failure), *extra]
         note = error_note(error)
         if envelope.flow and envelope.step:
             effects.append(
@@ -156,9 +156,8 @@ class Runner:
         nothing left to claim, and without this entry the message would be nowhere.
         """
         error = HandlerError("the server refused the outputs of this delivery; the worker's log says why")
-        flat = [item for pair in delivery.fields.items() for item in pair]
         culprit = Culprit(self.component, self.component, delivery.lane.channel)
-        effects = [failed_output(self.keys, culprit, flat, error, 1)]
+        effects = [failed_output(self.keys, failure_of(culprit, delivery.fields, error, 1))]
 
         def then(code: int) -> None:
             if code == ALREADY_HANDLED:

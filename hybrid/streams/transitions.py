@@ -38,6 +38,11 @@ def version(flow: str, expected: int) -> Item:
     return "version", flow, str(expected)
 
 
+def awaited(flow: str, run: int, step: int) -> Item:
+    """Check: the flow goes on, and this step of this run has no result yet."""
+    return "awaited", flow, str(run), str(step)
+
+
 def ack(stream: str, group: str, entry: bytes, queue: bool, counter: str = "") -> Item:
     """Claim: this delivery is ours to end. Entries of queues are deleted; `counter` goes up by one."""
     return "ack", stream, group, entry, 1 if queue else 0, counter
@@ -104,6 +109,11 @@ def stuck(flow: str, run: int, step: str, reason: bytes) -> Item:
 def hset(hash: str, fields: list[Any]) -> Item:
     """Effect: set fields [name, value, …] of a hash."""
     return "hset", hash, fields
+
+
+def overtake(flow: str) -> Item:
+    """Effect: raise the version of a flow's record: a mediator that has loaded it loads it again."""
+    return "overtake", flow
 
 
 def hdel(hash: str, *fields: str) -> Item:

@@ -5,6 +5,7 @@
 HYBRID = (
     ("app", "client", "discovery", "inspect", "outcomes", "testing"),
     ("runtime",),
+    ("repair",),
     ("mediator", "processor", "topology", "context", "inbox", "policy", "resources", "transactions"),
     ("broker",),
     ("streams", "server"),

@@ -14,13 +14,14 @@ from typing import Any
 import msgpack
 
 from hybrid import App, Client, Settings
-from hybrid.broker.failures import Failure, sent_back
+from hybrid.broker.failures import Failure
 from hybrid.broker.log import LogEntry, entries_of
 from hybrid.codec import pack
 from hybrid.envelope import Envelope, from_fields, to_fields
 from hybrid.keys import Keys
 from hybrid.mediator.record import FlowRecord
 from hybrid.messages import Command, Event
+from hybrid.repair.ways import sent_back
 from hybrid.runtime.worker import Worker
 
 PATIENCE = 15.0

@@ -33,6 +33,12 @@ function check.version(c)
   return (call('HGET', c[2], 'version') or '0') == c[3]
 end
 
+-- {awaited, flow, run, step}: the flow goes on, and this step of this run was sent and has no result yet
+function check.awaited(c)
+  local was = call('HMGET', c[2], 'ended', 'run', 'step:' .. c[4], 'result:' .. c[4])
+  return not was[1] and was[2] == c[3] and was[3] and (was[4] or '') == ''
+end
+
 -- {ack, stream, group, entry, queue?, counter}: settle a delivery; entries of queues go
 function claim.ack(c)
   if call('XACK', c[2], c[3], c[4]) == 0 then return false end
@@ -145,6 +151,9 @@ function effect.hdel(e) chunked('HDEL', e[2], e, 3) end
 function effect.rpush(e) call('RPUSH', e[2], e[3]) end
 function effect.zadd(e) call('ZADD', e[2], e[3], e[4]) end
 function effect.zrem(e) call('ZREM', e[2], e[3]) end
+
+-- {overtake, flow}: who has loaded the record loads it again
+function effect.overtake(e) call('HINCRBY', e[2], 'version', 1) end
 
 -- {count, counters, field, by}
 function effect.count(e) count(e[3], e[4]) end

@@ -1,0 +1,1 @@
+"""Repair: what becomes of deliveries that failed."""

@@ -1,0 +1,90 @@
+"""The ways out for a delivery that failed: back to the one group it failed in, or given up.
+
+Each is a check and effects, for one settle together with the claim that takes the failure out of its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hybrid.broker.failures import Failure
+from hybrid.broker.outputs import again_output, wake_up
+from hybrid.envelope import Envelope
+from hybrid.keys import Keys
+from hybrid.mediator.record import FAILED, GIVEN_UP, Result
+from hybrid.streams.transitions import (
+    Item,
+    Transition,
+    add,
+    awaited,
+    count,
+    hdel,
+    hset,
+    overtake,
+    result,
+    take,
+    zrem,
+)
+
+
+class Way(NamedTuple):
+    """A way out. When a check fails, the flow no longer waits for the message: nothing was changed."""
+
+    checks: Sequence[Item]
+    effects: Sequence[Item]
+
+
+def back(keys: Keys, failure: Failure, fields: dict[bytes, bytes] | None = None) -> Way:
+    """Return the way back to the one group it failed in, with its attempts counted anew. `fields` is the
+    entry that goes back in its place, when the message was mended.
+    """
+    envelope = failure.envelope
+    fields = {**(fields or failure.fields), b"attempt": b"1"}
+    if envelope is not None:
+        fields[b"time"] = str(envelope.time).encode()
+    flat: list[Any] = [item for pair in fields.items() for item in pair]
+    effects: list[Item] = [again_output(keys, failure.component, flat)]
+    if flow := failure.flow:
+        step = envelope.step if envelope is not None else 0
+        effects.append(hdel(keys.flow(flow), f"stuck:{step}" if step else "error"))
+    return Way(_still_awaited(keys, envelope), effects)
+
+
+def given_up(keys: Keys, failure: Failure, reason: str, now: int) -> Way:
+    """Return the way out of what shall not be tried again: the flow that waits for it sees CommandFailed; a
+    flow that failed itself has ended. `now` in ms.
+    """
+    effects: list[Item] = [count(keys.counters, f"discarded:{failure.component}")]
+    envelope, flow = failure.envelope, failure.flow
+    if envelope is not None and envelope.flow and envelope.step:
+        value = Result(GIVEN_UP, data=reason.encode(errors="replace"), done=now).packed()
+        wake = wake_up(keys, envelope.reply, envelope.flow)
+        effects.append(result(keys.flow(envelope.flow), envelope.run, str(envelope.step), value, wake))
+    elif flow:
+        effects += _ended(keys, failure, reason, now)
+    return Way((), effects)
+
+
+def sent_back(keys: Keys, failure: Failure) -> Transition:
+    """Return the transition that sends what stands among the failures back to the one group it failed in."""
+    way = back(keys, failure)
+    return Transition(way.checks, [take(keys.failed(failure.component), failure.entry)], way.effects)
+
+
+def _still_awaited(keys: Keys, envelope: Envelope | None) -> list[Item]:
+    if envelope is None or not (envelope.flow and envelope.step):
+        return []
+    return [awaited(keys.flow(envelope.flow), envelope.run, envelope.step)]
+
+
+def _ended(keys: Keys, failure: Failure, reason: str, now: int) -> list[Item]:
+    """Return the effects that end a flow whose own delivery failed. One that failed at the front door has no
+    record.
+    """
+    id, envelope = failure.flow, failure.envelope
+    told = add(keys.outcomes, "", ["flow", id, "state", FAILED])
+    if envelope is not None and not envelope.class_:
+        return [told]
+    facts = ["state", FAILED, "error", f"given up: {reason}", "ended", str(now)]
+    return [hset(keys.flow(id), facts), overtake(keys.flow(id)), zrem(keys.flows, id), told]
