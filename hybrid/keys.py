@@ -10,6 +10,8 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:topic:TYPE         stream  the broadcasts of an event type
     {app.domain.0}:later:NAME         zset    deliveries of a group that wait for their next attempt
     {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
+    {app.domain.0}:gate:NAME          hash    whose turn it is: per channel and key the message in work
+    {app.domain.0}:held:NAME          zset    deliveries of a group that wait for the one before of their key
     {app.domain.0}:timers             zset    timeouts of flow steps
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
@@ -54,6 +56,8 @@ class Keys:
         self.topic = cache(lambda type: f"{p}topic:{type}")
         self.later = cache(lambda name: f"{p}later:{name}")
         self.failed = cache(lambda name: f"{p}failed:{name}")
+        self.gate = cache(lambda name: f"{p}gate:{name}")
+        self.held = cache(lambda name: f"{p}held:{name}")
 
     def flow(self, id: str) -> str:
         """Return the key of a flow's record."""
@@ -76,5 +80,5 @@ class Keys:
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        kinds = ["command", "event", "own", "topic", "later", "failed", "flow", "history"]
+        kinds = ["command", "event", "own", "topic", "later", "failed", "gate", "held", "flow", "history"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

@@ -38,6 +38,8 @@ class Handler:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     start: Start = BEGINNING
     """For an event: where a new group begins. An existing one stays where it is."""
+    ordered_by: str | None = None
+    """The field whose value is the key: deliveries of one key run one after the other, as they were sent."""
     every_instance: bool = False
     """For an event: each process that runs it gets each one from now on, at most once, without a group."""
 
@@ -101,6 +103,7 @@ class Processor:
         concurrency: int | None = None,
         timeout: float | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
+        ordered_by: str | None = None,
         start: Start | None = None,
         every_instance: bool = False,
     ) -> Callable[[F], F]:
@@ -108,7 +111,9 @@ class Processor:
 
         The handler takes the message and, by annotation, a Context and resources. The one message it
         returns is broadcast and, for a command, the acknowledgement too; None acknowledges with nothing.
-        `timeout` is in seconds.
+        `timeout` is in seconds. With `ordered_by`, the name of a field, deliveries with the same value there
+        run one after the other in the order in which they were sent, in any number of processes; when one
+        fails, those behind it are held until it is done, discarded, or they are released by hand.
 
         Of an event: `start` is where a new group begins: "beginning" (all that the topic still keeps; the
         default), "now", a datetime with a time zone, a timedelta (so long ago), or the id of an entry.
@@ -121,6 +126,8 @@ class Processor:
                 if cls in self.handlers:
                     raise ApplicationError(f"{self.name} has two handlers for {cls.__name__}")
                 handler = Handler(self.name, cls, function, concurrency, timeout, retry)
+                if ordered_by is not None:
+                    handler = replace(handler, ordered_by=checked_field(cls, ordered_by, self.name))
                 self.handlers[cls] = _with_start(handler, start, every_instance)
             return function
 
@@ -161,7 +168,21 @@ def _with_start(handler: Handler, start: Start | None, every_instance: bool) -> 
         raise ApplicationError(
             f"{who}: what every instance gets comes once and is not tried again: leave out retry=…"
         )
+    if handler.ordered_by is not None:
+        raise ApplicationError(
+            f"{who}: every instance gets each event as it comes: leave out ordered_by={handler.ordered_by!r}"
+        )
     return replace(handler, every_instance=True)
+
+
+def checked_field(message: type[Message], field: str, component: str) -> str:
+    """Return the name of a field to order by. Raises ApplicationError when the message has no such field."""
+    if field not in message.model_fields:
+        known = ", ".join(message.model_fields) or "none"
+        raise ApplicationError(
+            f"@{component}.on({message.__name__}): ordered_by={field!r} is not one of its fields: {known}"
+        )
+    return field
 
 
 def checked_name(name: str) -> str:

@@ -65,6 +65,21 @@ class Topology:
         """Return the initiating events."""
         return list(self._front_of)
 
+    def check_order(self, shards: int) -> None:
+        """Check that messages whose order is kept stand in one shard together. Raises ApplicationError."""
+        ordered = {cls: field for front in self.fronts.values() for cls, field in front.ordered.items()}
+        for processor in self.processors.values():
+            ordered |= {cls: h.ordered_by for cls, h in processor.handlers.items() if h.ordered_by}
+        for cls, field in ordered.items() if shards > 1 else ():
+            for other in (cls, *self.initiating()):
+                if other.key_field != field:
+                    raise ApplicationError(
+                        f"the order of {cls.type_name} is kept by {field}, and there are {shards} shards:"
+                        f" what has the same {field} must stand in one, and {other.type_name} goes to a shard"
+                        f" by its {other.key_field or 'id'}: declare it as"
+                        f" class {other.__name__}(…, key={field!r})"
+                    )
+
     def _add(self, component: Component) -> None:
         if component.name in self.names:
             raise ApplicationError(f"two components are called {component.name}")

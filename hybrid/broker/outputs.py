@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from hybrid.broker.order import turn
 from hybrid.envelope import Envelope, to_fields
 from hybrid.errors import HandlerError
 from hybrid.keys import Keys
 from hybrid.settings import Settings
-from hybrid.streams.transitions import Item, Wake, add
+from hybrid.streams.transitions import Item, Wake, add, readmit
 
 WAKE_UP = "wake-up"
 """The type of the entry that tells a mediator to go on with a flow."""
@@ -49,9 +50,12 @@ def initiating_output(keys: Keys, mediator: str, envelope: Envelope, data: bytes
     return add(keys.event(mediator), entered(f"event:{mediator}"), to_fields(envelope, data))
 
 
-def again_output(keys: Keys, component: str, fields: list[Any]) -> Item:
+def again_output(keys: Keys, component: str, fields: dict[bytes, Any]) -> Item:
     """Return the effect that puts an entry back for one group only: on its own queue, not counted as new."""
-    return add(keys.own(component), "", fields)
+    flat = [item for pair in fields.items() for item in pair]
+    if order := turn(keys, component, fields):
+        return readmit(order, flat)
+    return add(keys.own(component), "", flat)
 
 
 def wake_up(keys: Keys, mediator: str, flow: str) -> Wake:

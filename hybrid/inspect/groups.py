@@ -209,11 +209,12 @@ async def _is_last(shard: Shard, topology: Topology, views: Sequence[GroupView])
 async def _check_nothing_besides(shard: Shard, group: str) -> None:
     keys = shard.keys
     own, failed = await shard.queries.lengths([keys.own(group), keys.failed(group)])
-    later = await shard.queries.size(keys.later(group))
-    if own + failed + later:
+    later, held = [await shard.queries.size(key) for key in (keys.later(group), keys.held(group))]
+    if own + failed + later + held:
         raise ApplicationError(
-            f"{group} has {failed:,} failed deliveries, {later:,} to be tried again and {own:,} on its own"
-            " queue, which would go with it: see `hybrid failed list`; --force throws them away"
+            f"{group} has {failed:,} failed deliveries, {later:,} to be tried again, {held:,} held and"
+            f" {own:,} on its own queue, which would go with it: see `hybrid failed list`; --force throws"
+            " them away"
         )
 
 
@@ -221,6 +222,7 @@ async def _remove(shard: Shard, view: GroupView, *, whole: bool, force: bool) ->
     keys, group = shard.keys, view.group
     names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
     names += [keys.own(group), keys.later(group), keys.failed(group)]
+    names += [keys.held(group), keys.gate(group)]
     if not force:
         rows = await shard.queries.consumers(keys.topic(view.topic), group)
         names += [keys.lease(name) for name, _ in rows]

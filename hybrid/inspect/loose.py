@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgpack
 
 from hybrid.broker.failures import Failure
+from hybrid.broker.order import held
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import unpack
 from hybrid.ids import command_id
@@ -105,6 +106,8 @@ async def _places(shard: Shard, topology: Topology) -> Places:
         for member in await shard.queries.members(keys.later(name), 1_000_000):
             _, flat = msgpack.unpackb(member)
             places.add(dict(zip(flat[::2], flat[1::2], strict=True)))
+        for member in await shard.queries.members(keys.held(name), 1_000_000):
+            places.add(held(member).fields)
     for name in layouts:
         await _read(shard, keys.own(name), places)
         await _read(shard, keys.failed(name), places, name)

@@ -44,6 +44,7 @@ class GroupStatus:
     waiting: int
     pending: int
     later: int
+    held: int
     failed: int
     oldest: int
     problem: str
@@ -180,25 +181,24 @@ def _group(
     starved: list[str],
 ) -> GroupStatus:
     alive = sum(consumer.alive and name in consumer.components for consumer in consumers)
-    waiting, pending, later, failed = (
-        sum(getattr(row, what) for row in rows) for what in ("waiting", "pending", "later", "failed")
+    waiting, pending, later, held, failed = (
+        sum(getattr(row, what) for row in rows) for what in ("waiting", "pending", "later", "held", "failed")
     )
     oldest = min((channel.oldest for row in rows for channel in row.channels if channel.oldest), default=0)
     problem = ""
     if name == NOBODY and waiting:
         channels = ", ".join(channel.channel for row in rows for channel in row.channels if channel.waiting)
         problem = f"{waiting:,} waiting command(s) that no processor handles: {channels}"
-    elif kind == RETIRED and (waiting or pending or later):
-        problem = (
-            f"{name}: {waiting + pending + later:,} wait, and the application has no such component any more"
-        )
+    elif kind == RETIRED and (left := waiting + pending + later + held):
+        problem = f"{name}: {left:,} wait, and the application has no such component any more"
     elif kind != RETIRED and not alive:
         problem = f"{name}: nobody consumes (no living worker has it)"
     elif starved:
         problem = f"{name}: nobody has read {', '.join(starved)} lately, and something waits there"
     return GroupStatus(
-        name, kind, alive, waiting, pending, later, failed, max(now - oldest, 0) if oldest else 0, problem
-    )
+        name, kind, alive, waiting, pending, later, held, failed,
+        max(now - oldest, 0) if oldest else 0, problem,
+    )  # fmt: skip
 
 
 def kind_of(topology: Topology, name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from hybrid.errors import ApplicationError, HandlerError
 from hybrid.mediator.classes import SIMPLE, EventClass, Verdict
 from hybrid.messages import Command, Event, Message
-from hybrid.processor import checked_name, message_classes
+from hybrid.processor import checked_field, checked_name, message_classes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,11 +47,15 @@ class SimpleMediator:
         self.name = checked_name(name)
         self.handlers: dict[type[Message], Callable[[Any], Any]] = {}
         self.rules: dict[type[Message], Rule] = {}
+        self.ordered: dict[type[Message], str] = {}
+        """The field by which events of a class keep their order on the way through."""
 
-    def on(self, message: Any) -> Callable[[F], F]:
+    def on(self, message: Any, *, ordered_by: str | None = None) -> Callable[[F], F]:
         """Register what a simple event leads to: a pure function that returns the messages to send.
 
         It returns a list (or one, or None) of commands, each sent to its queue, and events, each broadcast.
+        With `ordered_by`, the name of a field, events with the same value there go through one after the
+        other, in the order in which they were sent.
         """
 
         def register(function: F) -> F:
@@ -59,6 +63,8 @@ class SimpleMediator:
                 if cls in self.handlers:
                     raise ApplicationError(f"{self.name} handles {cls.__name__} twice")
                 self.handlers[cls] = function
+                if ordered_by is not None:
+                    self.ordered[cls] = checked_field(cls, ordered_by, self.name)
             return function
 
         return register

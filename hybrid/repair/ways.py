@@ -6,9 +6,10 @@ Each is a check and effects, for one settle together with the claim that takes t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hybrid.broker.failures import Failure
+from hybrid.broker.order import turn
 from hybrid.broker.outputs import again_output, wake_up
 from hybrid.envelope import Envelope
 from hybrid.keys import Keys
@@ -22,6 +23,7 @@ from hybrid.streams.transitions import (
     hdel,
     hset,
     overtake,
+    release,
     result,
     take,
     zrem,
@@ -43,8 +45,7 @@ def back(keys: Keys, failure: Failure, fields: dict[bytes, bytes] | None = None)
     fields = {**(fields or failure.fields), b"attempt": b"1"}
     if envelope is not None:
         fields[b"time"] = str(envelope.time).encode()
-    flat: list[Any] = [item for pair in fields.items() for item in pair]
-    effects: list[Item] = [again_output(keys, failure.component, flat)]
+    effects: list[Item] = [again_output(keys, failure.component, fields)]
     if flow := failure.flow:
         step = envelope.step if envelope is not None else 0
         effects.append(hdel(keys.flow(flow), f"stuck:{step}" if step else "error"))
@@ -56,6 +57,8 @@ def given_up(keys: Keys, failure: Failure, reason: str, now: int) -> Way:
     flow that failed itself has ended. `now` in ms.
     """
     effects: list[Item] = [count(keys.counters, f"discarded:{failure.component}")]
+    if order := turn(keys, failure.component, failure.fields):
+        effects.append(release(order))
     envelope, flow = failure.envelope, failure.flow
     if envelope is not None and envelope.flow and envelope.step:
         value = Result(GIVEN_UP, data=reason.encode(errors="replace"), done=now).packed()

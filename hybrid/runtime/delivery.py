@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hybrid.broker.order import GATE, order_key
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
 from hybrid.errors import HandlerError
@@ -105,6 +106,8 @@ class Lane:
         """What is replayed, as far as is known; None for nothing."""
         self.on_given_again: Callable[[], None] = lambda: None
         """Called when a delivery that was given again is out of work."""
+        self.ordered: dict[str, str] = {}
+        """The field by which messages of a type keep their order, by type; of a lane that keeps one."""
         self._concurrency = concurrency
         self._least = self._ahead = max(1, concurrency // 4)
         self._ended = 0
@@ -132,7 +135,17 @@ class Lane:
                 deliveries.append(delivery)
         if self.history and deliveries:
             _mark(deliveries, self.history)
+        if self.ordered:
+            self._take_turns(deliveries)
         return deliveries
+
+    def _take_turns(self, deliveries: Sequence[Delivery]) -> None:
+        """Write down whose turn each takes; it has been let in, so the turn is its own."""
+        for delivery in deliveries:
+            field = self.ordered.get(delivery.fields.get(b"type", b"").decode(errors="replace"))
+            key = order_key(delivery.fields.get(b"data", b""), field) if field else None
+            if key is not None:
+                delivery.fields[GATE] = b"%s|%s" % (self.channel.encode(), key)
 
     def note_given_again(self, entries: Entries, deliveries: Sequence[Delivery]) -> None:
         """Remember which entries of a read were in work already: all but these deliveries."""

@@ -27,9 +27,8 @@ def _back(delivery: Delivery) -> Transition:
     lane = delivery.lane
     fields = dict(delivery.fields)
     fields.setdefault(b"time", delivery.entry.partition(b"-")[0])
-    flat = [item for pair in fields.items() for item in pair]
     claim = ack(lane.stream, lane.group, delivery.entry, lane.queue)
-    effects = [again_output(lane.shard.keys, lane.component, flat)]
+    effects = [again_output(lane.shard.keys, lane.component, fields)]
     if delivery.taken_over:
         effects.append(hdel(lane.shard.keys.starts, delivery.unit))
     return Transition((), (claim,), effects)

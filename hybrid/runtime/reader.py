@@ -12,7 +12,7 @@ from hybrid.errors import ServerError, ServerUnavailable
 from hybrid.positions import History, Place, place
 from hybrid.runtime.delivery import MOST, Delivery, Lane
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.reads import GroupReader, Read
+from hybrid.streams.reads import GroupReader, Ordered, OrderedReader, Read
 
 AT_ONCE = 200
 """The most that is read at once: while the server settles one such batch, the worker handles the next."""
@@ -26,7 +26,9 @@ _log = logging.getLogger("hybrid.reader")
 
 
 class Reader:
-    """Reads the lanes of one group on one shard until it is stopped."""
+    """Reads the lanes of one group on one shard until it is stopped. Either all of them are of one component
+    and keep an order, or none does.
+    """
 
     def __init__(
         self, group: str, lanes: list[Lane], workplace: Workplace, restore: Callable[[], Awaitable[None]]
@@ -106,10 +108,16 @@ class Reader:
         await old.close()
 
     def _new_source(self) -> GroupReader:
-        connections = next(iter(self.lanes.values())).shard.connections
-        return GroupReader(
-            connections, self.group, self._workplace.consumer, self._workplace.settings.block_ms
-        )
+        lane = next(iter(self.lanes.values()))
+        block = self._workplace.settings.block_ms
+        reads = lane.shard.connections, self.group, self._workplace.consumer, block
+        if not lane.ordered:
+            return GroupReader(*reads)
+        ordered = {
+            each.stream: Ordered(each.channel, each.queue, each.ordered) for each in self.lanes.values()
+        }
+        keys = lane.shard.keys
+        return OrderedReader(reads, keys.gate(lane.component), keys.held(lane.component), ordered)
 
     async def _read(self) -> Read:
         """Read without waiting where there was more than asked for, else wait for the next."""

@@ -9,6 +9,7 @@ from typing import Any
 from hybrid.broker import log as outcomes
 from hybrid.broker.failures import Culprit, error_note, failed_output, failure_of
 from hybrid.broker.log import LogEntry
+from hybrid.broker.order import GATE, turn
 from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope, from_fields
@@ -16,7 +17,7 @@ from hybrid.errors import HandlerError, UndecodableMessage
 from hybrid.messages import Message
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, stuck
+from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, release, stuck
 
 _NOTHING = Envelope("", "")
 
@@ -65,11 +66,20 @@ class Runner:
 
     def end(self, delivery: Delivery, outcome: str, effects: Sequence[Item], note: str = "") -> None:
         """Settle a delivery for good: acknowledged, with these effects."""
-        self._settle(delivery, (), self._settled, [*effects, self.entry(delivery, outcome, note)])
+        effects = [*effects, *self.over(delivery), self.entry(delivery, outcome, note)]
+        self._settle(delivery, (), self._settled, effects)
 
     def expire(self, delivery: Delivery) -> None:
         """Settle a command that nobody waits for any more, without handling it."""
-        self._settle(delivery, (), f"expired:{self.component}", [self.entry(delivery, outcomes.EXPIRED)])
+        effects = [*self.over(delivery), self.entry(delivery, outcomes.EXPIRED)]
+        self._settle(delivery, (), f"expired:{self.component}", effects)
+
+    def over(self, delivery: Delivery) -> Sequence[Item]:
+        """Return the effects of a delivery's end, besides what it led to: the next of its key may come."""
+        if GATE not in delivery.fields:
+            return ()
+        order = turn(self.keys, self.component, delivery.fields)
+        return (release(order),) if order else ()
 
     def put_off(self, delivery: Delivery, effects: Sequence[Item], outcome: str, note: str = "") -> None:
         """Settle one attempt; the message is elsewhere now, and not yet done."""

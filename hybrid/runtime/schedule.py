@@ -61,5 +61,6 @@ class Schedule:
 
     def _again(self, component: str, member: bytes) -> Transition:
         keys = self._shard.keys
-        _, fields = msgpack.unpackb(member)
+        _, flat = msgpack.unpackb(member, raw=True)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
         return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])

@@ -119,6 +119,7 @@ class Worker:
     async def _start(self) -> None:
         await self._store.open()
         self._opened = self._store.id
+        self._workplace.topology.check_order(len(self._store.shards))
         settings: Settings = self._store.settings
         self._workplace.resources = await open_resources(self._resources, {Settings: settings}, self._stack)
         self._ears = self._every_instance()
@@ -151,24 +152,39 @@ class Worker:
             base = self._workplace.settings.concurrency if processor else BASE
             queues.append(Lane(shard, keys.own(name), runner, QUEUE_GROUP, base))
             if processor is None:
-                queues.append(Lane(shard, keys.event(name), runner, QUEUE_GROUP, base, is_new=True))
+                lane = Lane(shard, keys.event(name), runner, QUEUE_GROUP, base, is_new=True)
+                if front := topology.fronts.get(name):
+                    lane.ordered = {cls.type_name: field for cls, field in front.ordered.items()}
+                queues.append(lane)
                 continue
             for command in processor.commands:
-                own = processor.handlers[command].concurrency or base
-                queues.append(Lane(shard, keys.command(command.type_name), runner, QUEUE_GROUP, own))
+                handler = processor.handlers[command]
+                own = handler.concurrency or base
+                lane = Lane(shard, keys.command(command.type_name), runner, QUEUE_GROUP, own)
+                lane.ordered = _ordered(handler)
+                queues.append(lane)
             topics = [self._topic(shard, runner, processor.handlers[e], base) for e in processor.events]
-            if topics:
-                self._lanes += topics
-                self._readers.append(Reader(name, topics, self._workplace, self._restore))
-        self._lanes += queues
-        self._readers.append(Reader(QUEUE_GROUP, queues, self._workplace, self._restore))
+            self._read(name, topics)
+        self._read(QUEUE_GROUP, queues)
         if self._ears:
             self._listening.append(Listening(shard, self._ears, self._workplace))
+
+    def _read(self, group: str, lanes: list[Lane]) -> None:
+        """Make the readers of a group's lanes: one for all, and one per component for those that keep an
+        order.
+        """
+        self._lanes += lanes
+        apart: dict[str, list[Lane]] = {}
+        for lane in lanes:
+            apart.setdefault(lane.component if lane.ordered else "", []).append(lane)
+        self._readers += [
+            Reader(group, together, self._workplace, self._restore) for together in apart.values()
+        ]
 
     def _topic(self, shard: Shard, runner: Runner, handler: Handler, base: int) -> Lane:
         stream = shard.keys.topic(handler.message.type_name)
         lane = Lane(shard, stream, runner, handler.component, handler.concurrency or base)
-        lane.start, lane.asked = handler.start, handler.wants_context
+        lane.start, lane.asked, lane.ordered = handler.start, handler.wants_context, _ordered(handler)
         return lane
 
     def _every_instance(self) -> list[Ear]:
@@ -307,3 +323,7 @@ class Worker:
         await self._stack.aclose()
         self._workplace.pool.shutdown(wait=False, cancel_futures=True)
         self.stopped.set()
+
+
+def _ordered(handler: Handler) -> dict[str, str]:
+    return {handler.message.type_name: handler.ordered_by} if handler.ordered_by else {}

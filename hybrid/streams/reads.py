@@ -8,8 +8,9 @@ read again.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
+from hybrid.codec import pack_for_script
 from hybrid.streams.connection import Connections, plain_errors
 from hybrid.streams.scripts import Entries, call_script, entries_of
 
@@ -89,3 +90,71 @@ class GroupReader:
         waiting = [] if block is None else ["BLOCK", block]
         group = ["GROUP", self.group, self.consumer, "COUNT", most]
         return ["XREADGROUP", *group, *waiting, "STREAMS", *streams, *([after] * len(streams))]
+
+
+class Ordered(NamedTuple):
+    """A stream whose messages keep an order: its channel's name, whether it is a queue, and the field by
+    which messages of a type are ordered.
+    """
+
+    channel: str
+    queue: bool
+    fields: dict[str, str]
+
+
+class OrderedReader(GroupReader):
+    """Reads what is the first of its key; what is not is held, in the same step (see `admit.lua`).
+
+    A read that waits would not gate what it gets. So this waits with XREAD behind the group's position, which
+    takes nothing, and then reads without waiting.
+    """
+
+    def __init__(
+        self,
+        reads: tuple[Connections, str, str, int],
+        gate: str,
+        held: str,
+        streams: dict[str, Ordered],
+    ) -> None:
+        """`reads` is what a GroupReader takes; `gate` and `held` are the component's keys."""
+        super().__init__(*reads)
+        self._gate = gate
+        self._held = held
+        self._streams = streams
+        self._positions: dict[str, bytes] = {}
+
+    async def wait(self, streams: list[str], most: int) -> Read:
+        """Return new entries, at most `most` per stream; wait up to block_ms when there are none."""
+        if any(stream not in self._positions for stream in streams):
+            return await self.take(dict.fromkeys(streams, most), most * len(streams))
+        positions = [self._positions[stream] for stream in streams]
+        self._blocked = True
+        with plain_errors(self._connections.url):
+            try:
+                words = ["COUNT", 1, "BLOCK", self._block, "STREAMS", *streams, *positions]
+                reply = await self._client.raw("XREAD", *words)
+            finally:
+                self._blocked = False
+        if not reply:
+            self._positions.clear()  # the group may have been reset to an earlier place
+            return []
+        there = [stream.decode() for stream, _ in reply]
+        return await self.take(dict.fromkeys(there, most), most * len(there))
+
+    async def take(self, rooms: dict[str, int], most: int) -> Read:
+        """Return new entries without waiting, at most `most`, and per stream no more than it has room for."""
+        arguments: list[Any] = [self.group, self.consumer, most]
+        for stream, room in rooms.items():
+            channel, queue, fields = self._streams[stream]
+            arguments += [room, channel, int(queue), pack_for_script(fields)]
+        with plain_errors(self._connections.url):
+            keys = [self._gate, self._held, *rooms]
+            reply = await call_script(self._client, "admit", keys, *arguments)
+        for stream, (position, *_) in zip(rooms, reply, strict=True):
+            self._positions[stream] = position
+        return [(stream, entries_of(rows)) for stream, (_, *rows) in zip(rooms, reply, strict=True) if rows]
+
+    async def reconnect(self) -> None:
+        """Drop the connection, and what is known of the groups: they may have been lost."""
+        self._positions.clear()
+        await super().reconnect()

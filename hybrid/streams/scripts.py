@@ -159,7 +159,7 @@ class Scripts:
         besides.
 
         `keys` are the topic, the groups' hash, the counters' hash, the starts' hash, the component's own
-        queue, later and failed, and the leases of those whose life forbids it.
+        queue, later, failed, held and gate, and the leases of those whose life forbids it.
         """
         words = [group, f"{channel}|{group}", f"entered:{channel}", int(whole), int(anyway)]
         return Removed(*await self._call("remove", keys, *words))

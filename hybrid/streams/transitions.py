@@ -1,6 +1,6 @@
 """Transitions: what `settle.lua` applies, as typed Python values.
 
-An item names itself and, right after, its key (or two keys: a flow's record and the queue of its mediator).
+An item names itself and, right after, its key or keys.
 `packed` collects the keys for the script's KEYS.
 """
 
@@ -14,7 +14,8 @@ from hybrid.codec import pack_for_script
 APPLIED, ALREADY_HANDLED, CHECK_FAILED = 1, 0, -1
 
 Item = Sequence[Any]
-_TWO_KEYS = {"await", "result"}
+_KEYS = {"await": 2, "result": 2, "release": 3, "readmit": 3}
+"""How many keys an item names, where it is more than one."""
 
 
 class Transition(NamedTuple):
@@ -106,6 +107,28 @@ def stuck(flow: str, run: int, step: str, reason: bytes) -> Item:
     return "stuck", flow, str(run), step, reason
 
 
+class Turn(NamedTuple):
+    """A message's place in the order of its key: the gate, what is held, where it comes back, the place
+    (CHANNEL|KEY), and the id that the place is taken by: the origin of the message in work.
+    """
+
+    gate: str
+    held: str
+    own: str
+    place: str | bytes
+    origin: str | bytes
+
+
+def release(turn: Turn) -> Item:
+    """Effect: a message is over, the next of its key may come."""
+    return "release", *turn
+
+
+def readmit(turn: Turn, fields: list[Any]) -> Item:
+    """Effect: a message comes back to its component alone; it is still the first of its key."""
+    return "readmit", *turn, fields
+
+
 def hset(hash: str, fields: list[Any]) -> Item:
     """Effect: set fields [name, value, …] of a hash."""
     return "hset", hash, fields
@@ -148,6 +171,6 @@ def packed(counters: str, transitions: Sequence[Transition]) -> tuple[list[str],
         for part in transition:
             for item in part:
                 keys[item[1]] = None
-                if item[0] in _TWO_KEYS:
-                    keys[item[2]] = None
+                if (number := _KEYS.get(item[0])) is not None:
+                    keys |= dict.fromkeys(item[2 : number + 1])
     return list(keys), pack_for_script(transitions)

@@ -145,6 +145,46 @@ function effect.stuck(e)
   if was[1] == e[3] and (was[2] or '') == '' then call('HSET', flow, 'stuck:' .. e[4], e[5]) end
 end
 
+-- the first that is held of a place in a gate (see `admit`): its member, its origin id, its fields
+local function first_held(held, place)
+  local member = call('ZRANGEBYLEX', held, '[' .. place .. '\0', '(' .. place .. '\1', 'LIMIT', 0, 1)[1]
+  if not member then return nil end
+  local packed = member:sub(member:find('\0', #place + 2, true) + 1)
+  return member, unpack(cmsgpack.unpack(packed))
+end
+
+-- {release, gate, held, own, place, origin}: this message is over; the next of its key goes to the component's own queue
+function effect.release(e)
+  local gate, held, place = e[2], e[3], e[5]
+  if call('HGET', gate, place) ~= e[6] then return end
+  local member, origin, fields = first_held(held, place)
+  if not member then
+    call('HDEL', gate, place)
+    return
+  end
+  call('ZREM', held, member)
+  call('HSET', gate, place, origin)
+  call('XADD', e[4], '*', unpack(fields))
+end
+
+-- {readmit, gate, held, own, place, origin, fields}: this message comes back, to the component's own queue; if its key was
+-- released to others meanwhile, it is held, before those that came after it
+function effect.readmit(e)
+  local gate, place, origin = e[2], e[5], e[6]
+  local owner = call('HGET', gate, place)
+  if owner and owner ~= origin then
+    local sent = ''
+    for i = 1, #e[7], 2 do
+      if e[7][i] == 'time' then sent = e[7][i + 1] end
+    end
+    local line = '0' .. ('0'):rep(16 - #sent) .. sent
+    call('ZADD', e[3], 0, place .. '\0' .. line .. '\0' .. cmsgpack.pack({ origin, e[7] }))
+    return
+  end
+  if not owner then call('HSET', gate, place, origin) end
+  call('XADD', e[4], '*', unpack(e[7]))
+end
+
 -- {hset, hash, fields}, {hdel, hash, field …}, {rpush, list, value}, {zadd, zset, score, member}, {zrem, zset, member}
 function effect.hset(e) chunked('HSET', e[2], e[3], 1) end
 function effect.hdel(e) chunked('HDEL', e[2], e, 3) end
