@@ -20,6 +20,7 @@ from cli.commands import (
     failed,
     flows,
     groups,
+    held,
     new,
     run,
     send,
@@ -52,6 +53,7 @@ for module in (demo, run, send, subscribe, explain, status, watch, tail, trace, 
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(flows.app)
 app.add_typer(failed.app)
+app.add_typer(held.app)
 app.add_typer(groups.app)
 app.add_typer(new.app)
 

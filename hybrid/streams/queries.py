@@ -69,6 +69,10 @@ class Queries:
         """Return members of a sorted set, lowest score first."""
         return await self._one("ZRANGE", zset, 0, most - 1)  # type: ignore[no-any-return]
 
+    async def ranked(self, zset: str, start: int, most: int) -> Sequence[bytes]:
+        """Return members of a sorted set, of equal scores in the order of their bytes, from a rank on."""
+        return await self._one("ZRANGE", zset, start, start + most - 1)  # type: ignore[no-any-return]
+
     async def size(self, zset: str) -> int:
         """Return the number of members of a sorted set."""
         return await self._one("ZCARD", zset)  # type: ignore[no-any-return]

@@ -34,6 +34,18 @@ class Wake(NamedTuple):
     fields: list[Any]
 
 
+class Turn(NamedTuple):
+    """A message's place in the order of its key: the gate, what is held, where it comes back, the place
+    (CHANNEL|KEY), and the id that the place is taken by: the origin of the message in work.
+    """
+
+    gate: str
+    held: str
+    own: str
+    place: str | bytes
+    origin: str | bytes
+
+
 def version(flow: str, expected: int) -> Item:
     """Check: the flow's record is still the one that was read (0: there is none)."""
     return "version", flow, str(expected)
@@ -42,6 +54,11 @@ def version(flow: str, expected: int) -> Item:
 def awaited(flow: str, run: int, step: int) -> Item:
     """Check: the flow goes on, and this step of this run has no result yet."""
     return "awaited", flow, str(run), str(step)
+
+
+def has_turn(turn: Turn) -> Item:
+    """Check: it is still this message whose turn it is."""
+    return "turn", turn.gate, turn.place, turn.origin
 
 
 def ack(stream: str, group: str, entry: bytes, queue: bool, counter: str = "") -> Item:
@@ -105,18 +122,6 @@ def result(flow: str, run: int, step: str, value: bytes, wake: Wake) -> Item:
 def stuck(flow: str, run: int, step: str, reason: bytes) -> Item:
     """Effect: say on the flow's record why a step has no result yet."""
     return "stuck", flow, str(run), step, reason
-
-
-class Turn(NamedTuple):
-    """A message's place in the order of its key: the gate, what is held, where it comes back, the place
-    (CHANNEL|KEY), and the id that the place is taken by: the origin of the message in work.
-    """
-
-    gate: str
-    held: str
-    own: str
-    place: str | bytes
-    origin: str | bytes
 
 
 def release(turn: Turn) -> Item:

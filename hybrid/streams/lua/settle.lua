@@ -39,6 +39,11 @@ function check.awaited(c)
   return not was[1] and was[2] == c[3] and was[3] and (was[4] or '') == ''
 end
 
+-- {turn, gate, place, origin}: it is still this message's turn
+function check.turn(c)
+  return call('HGET', c[2], c[3]) == c[4]
+end
+
 -- {ack, stream, group, entry, queue?, counter}: settle a delivery; entries of queues go
 function claim.ack(c)
   if call('XACK', c[2], c[3], c[4]) == 0 then return false end

@@ -1,0 +1,21 @@
+"""Asking before something is done that can't be undone."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli.output import err
+from cli.reading import BadInput
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal. Ends the command when the answer is no; raises BadInput when nobody answers."""
+    err(f"{question} [y/N]")
+    answer = sys.stdin.readline()
+    if not answer:
+        raise BadInput("nobody answered, and nothing was changed: --yes does it without asking")
+    if answer.strip().lower() not in ("y", "yes"):
+        err("nothing was changed")
+        raise typer.Exit(1)
