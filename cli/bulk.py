@@ -21,6 +21,7 @@ from cli.environment import Environment, run
 from cli.following import NOT_ENDED, Following, following
 from cli.output import err, out
 from cli.reading import BadInput, Incoming, Lines, Reader
+from cli.rows import Rows
 from hybrid.client import BATCH, Client, Receipt
 from hybrid.errors import HybridError, ServerError
 from hybrid.ids import new_id
@@ -34,13 +35,22 @@ class Bulk:
     """One sending of lines."""
 
     def __init__(
-        self, env: Environment, file: Path | None, wait: bool, timeout: float, as_data: bool
+        self,
+        env: Environment,
+        file: Path | None,
+        type: str | None,
+        following: tuple[bool, float],
+        as_data: bool,
     ) -> None:
+        """`type` is what the lines are the data of; None when each says it itself. `following` is whether to
+        wait for the ends, and for how many seconds at most.
+        """
         self._env = env
         app = env.application()
         self._reader = Reader(app.topology, app.settings.max_message_bytes)
+        self._read = Rows(self._reader, type).from_line if type else self._reader.from_line
         self._lines = Lines(file, self._reader.longest)
-        self._wait, self._timeout, self._as_data = wait, timeout, as_data
+        (self._wait, self._timeout), self._as_data = following, as_data
         self.count = 0
         self.sent = 0
         self.duplicates = 0
@@ -72,8 +82,7 @@ class Bulk:
         problems = []
         for number, line in self._lines.first():
             try:
-                self._reader.from_line(line)
-                self.count += 1
+                self.count += self._read(line) is not None
             except HybridError as error:
                 problems.append(f"line {number}: {error}")
         if problems:
@@ -103,13 +112,13 @@ class Bulk:
 
     def _batches(self) -> Iterator[list[Incoming]]:
         """Yield the events in batches; those that are followed are given their ids here."""
-        made = map(self._incoming, self._lines.again())
+        made = (found for line in self._lines.again() if (found := self._incoming(line)))
         while batch := list(islice(made, BATCH)):
             yield batch
 
-    def _incoming(self, line: bytes) -> Incoming:
-        incoming = self._reader.from_line(line)
-        return incoming._replace(id=incoming.id or new_id()) if self._wait else incoming
+    def _incoming(self, line: bytes) -> Incoming | None:
+        incoming = self._read(line)
+        return incoming._replace(id=incoming.id or new_id()) if self._wait and incoming else incoming
 
     async def _send(self, client: Client, batch: list[Incoming], follow: Following | None) -> None:
         """Send a batch; when we are interrupted meanwhile, first hear what became of it."""

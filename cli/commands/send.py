@@ -26,9 +26,11 @@ EXAMPLES = (
     "`hybrid send change-address customer_id=c-1042 'address=12 Rose Lane, 20095 Hamburg, DE'`\n\n"
     '`hybrid send place-order --data "$(cat order.json)" --wait`\n\n'
     "`hybrid send --file orders.jsonl --wait --timeout 60`\n\n"
+    "`hybrid send change-address --file addresses.csv`\n\n"
     "`jq -c '{type: \"place-order\", data: .}' orders.json | hybrid send -`\n\n"
     "Values: `total=12.50` is read as the field's type, `lines.0.isbn=…` goes into lists and objects, "
-    '`tags:=\'["a"]\'` is JSON as it stands. A line of a file is {"type": …, "data": {…}, "id"?: …}.'
+    '`tags:=\'["a"]\'` is JSON as it stands. A line of a file is {"type": …, "data": {…}, "id"?: …}; with '
+    "TYPE it is the event's data, as CSV (with or without a line of field names) or as a JSON object."
 )
 EXIT = {COMPLETED: 0, REFUSED: 1}
 """The exit code of an outcome; 2 for the others."""
@@ -60,10 +62,8 @@ class Sending:
     def bulk(self) -> bool:
         """Whether it sends lines. Raises BadInput for what does not go together."""
         if self.file is not None or self.type == "-":
-            if self.words or self.data is not None or self.id or (self.file is not None and self.type):
-                raise BadInput(
-                    "lines bring their own type, data and id: leave TYPE, fields, --data and --id out"
-                )
+            if self.words or self.data is not None or self.id or (self.file is not None and self.type == "-"):
+                raise BadInput("lines bring their own data and id: leave fields, --data and --id out")
             return True
         if not self.type:
             raise BadInput("say which event: hybrid send TYPE key=value …, or --file F.jsonl, or - for stdin")
@@ -81,10 +81,15 @@ def command(ctx: typer.Context, sending: Sending) -> None:
     """
     env = environment(ctx)
     if sending.bulk:
-        raise typer.Exit(Bulk(env, sending.file, sending.wait, sending.timeout, sending.as_data).run())
+        raise typer.Exit(_bulk(env, sending).run())
     event = read(env, sending.type or "", sending.words or [], sending.data)
     timeout = sending.timeout if sending.wait else None
     raise typer.Exit(run(lambda: _send(env, event, sending.id, timeout, sending.as_data)))
+
+
+def _bulk(env: Environment, sending: Sending) -> Bulk:
+    type = None if sending.type == "-" else sending.type
+    return Bulk(env, sending.file, type, (sending.wait, sending.timeout), sending.as_data)
 
 
 def read(env: Environment, type: str, words: list[str], data: str | None) -> Event:
