@@ -25,7 +25,7 @@ from tests.prove.audit import Audit
 from tests.prove.flaky import Line, bad_line
 from tests.prove.fleet import Fleet, Proc
 from tests.prove.load import Load
-from tests.prove.shop import create_tables, shop
+from tests.prove.shop import application, create_tables
 from tests.servers import Server, spawn
 
 FULL = os.environ.get("HYBRID_PROVE", "short") == "full"
@@ -127,7 +127,7 @@ async def _world(
         url = await stack.enter_async_context(way(server)) if way else server.url
         environment = {f"HYBRID_{name.upper()}": str(value) for name, value in values.items()}
         environment["HYBRID_REDIS_URL"] = url
-        app = shop(settings)
+        app = application(settings)
         client = await stack.enter_async_context(app.client())
         store = await stack.enter_async_context(app.store())
         await store.open()

@@ -325,6 +325,6 @@ def see(event: PaymentApplied | PaymentDenied | OrderCompleted | OrderRefused, c
 COMPONENTS = [front, orders, placement, payment, warehouse, bombs, loyalty, analytics]
 
 
-def shop(settings: Settings) -> App:
+def application(settings: Settings) -> App:
     """Return the application with these settings."""
     return App("prove", COMPONENTS, resources=[database], settings=settings)

@@ -1,9 +1,13 @@
-"""A worker process of the shop: `python worker.py [component …]`. SIGTERM ends it as a deploy would."""
+"""A worker process: `python worker.py [component …]`, of the application in the module PROVE_APP (the shop
+when it is not set). SIGTERM ends it as a deploy would.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hybrid import Settings
 from hybrid.runtime.worker import Worker
-from tests.prove.shop import shop
+
+APP = importlib.import_module(os.environ.get("PROVE_APP", "tests.prove.shop"))
 
 
 def say(*words: object) -> None:
@@ -45,7 +50,7 @@ def tell(worker: Worker) -> None:
 async def main(names: list[str]) -> int:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
-    async with shop(Settings.load()).worker(names) as worker:
+    async with APP.application(Settings.load()).worker(names) as worker:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell, worker)
         say("ready", worker.consumer)
         ends = [asyncio.ensure_future(asked.wait()), asyncio.ensure_future(worker.stopped.wait())]
