@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import FIRST_COMPLETED
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from hybrid.broker.outputs import entered
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode
-from hybrid.envelope import Envelope, to_fields
+from hybrid.envelope import first_fields
 from hybrid.errors import ApplicationError, ServerError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id, new_ids
 from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
@@ -110,7 +110,7 @@ class Client:
         `duplicate`. Raises ApplicationError for an event that no simple mediator takes, InvalidMessage,
         MessageTooLarge, ServerUnavailable.
         """
-        return await self._send_one(self._sending(event, _id(id)))
+        return await self._send_one(event, id, self._event_queue)
 
     async def send_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Send many initiating events (or pairs of event and id), in batches; return their receipts in order.
@@ -118,17 +118,17 @@ class Client:
         All are checked before the first one is sent. Raises like `send`; when the server goes away midway,
         the batches before are stored, and sending all again with the same ids doubles none.
         """
-        return await self._send_all([self._sending(*pair) for pair in _pairs(events)])
+        return await self._send_all(events, self._event_queue)
 
     async def publish(self, event: Event, *, id: str | None = None) -> Receipt:
         """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as
         `send`.
         """
-        return await self._send_one(self._publishing(event, _id(id)))
+        return await self._send_one(event, id, _topic)
 
     async def publish_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Broadcast many events, in batches; return their receipts in order. Raises like `send_many`."""
-        return await self._send_all([self._publishing(*pair) for pair in _pairs(events)])
+        return await self._send_all(events, _topic)
 
     async def wait(self, flow: str, *, timeout: float = 30.0) -> Outcome:
         """Wait until an initiating event's flow has ended or failed (then somebody must mend it); return how.
@@ -160,71 +160,72 @@ class Client:
                 return shard, FlowRecord.read(flow, fields)
         raise UnknownFlow(flow)
 
-    async def _send_one(self, sending: Sending) -> Receipt:
-        shard, send = sending
-        return (await self._stored(shard, (send,)))[0]
+    async def _send_one(
+        self, event: Event, id: str | None, channel_of: Callable[[type[Event]], str]
+    ) -> Receipt:
+        data, channel = self._checked(event), channel_of(type(event))
+        sending = self._made(event, checked_id(id) if id else new_id(), channel, data)
+        (code,) = await self._stored((sending,))
+        return Receipt(sending[1].id, code == 0)
 
-    async def _stored(
-        self, shard: Shard, sends: Sequence[Send], before: asyncio.Task[list[Receipt]] | None = None
+    async def _send_all(
+        self, events: Iterable[Event | tuple[Event, str | None]], channel_of: Callable[[type[Event]], str]
     ) -> list[Receipt]:
-        """Store messages on a shard, after the batch before; nothing when that could not be stored."""
-        keys = [shard.keys.counters, shard.keys.seen_new, shard.keys.seen_old]
-        window = self.settings.dedupe_ms, self.settings.dedupe_ids
-        storing = shard.scripts.send(keys, window, sends)
-        if before:
-            await asyncio.wait([before])
-            if before.cancelled() or before.exception():
-                storing.close()
-                return []
-        codes = await storing
-        return [Receipt(send.id, duplicate=code == 0) for send, code in zip(sends, codes, strict=True)]
+        """Check all, then send in batches; one is made while the server stores the one before."""
+        given = list(events)
+        ids = new_ids(len(given))
+        for place, item in enumerate(given):
+            if isinstance(item, tuple):
+                given[place], id = item
+                ids[place] = checked_id(id) if id else ids[place]
+        items = cast("list[Event]", given)
+        datas = [self._checked(event) for event in items]
+        channels = {cls: channel_of(cls) for cls in set(map(type, items))}
+        batches = (
+            [
+                self._made(items[n], ids[n], channels[type(items[n])], datas[n])
+                for n in range(start, min(start + BATCH, len(items)))
+            ]
+            for start in range(0, len(items), BATCH)
+        )
+        codes: list[int] = []
+        batch = next(batches, None)
+        while batch:
+            storing = asyncio.create_task(self._stored(batch))
+            await asyncio.sleep(0)  # so that it is on its way
+            batch = next(batches, None)
+            codes += await storing
+        return [Receipt(id, code == 0) for id, code in zip(ids, codes, strict=True)]
 
-    async def _send_all(self, sendings: list[Sending]) -> list[Receipt]:
-        """Send in batches, one being made while the one before is stored."""
-        receipts: list[Receipt] = []
-        under_way: asyncio.Task[list[Receipt]] | None = None
-        for start in range(0, len(sendings), BATCH):
-            following = asyncio.create_task(self._send_batch(sendings[start : start + BATCH], under_way))
-            if under_way:
-                receipts += await under_way
-            under_way = following
-        return [*receipts, *(await under_way if under_way else ())]
-
-    async def _send_batch(
-        self, sendings: Sequence[Sending], before: asyncio.Task[list[Receipt]] | None
-    ) -> list[Receipt]:
+    async def _stored(self, sendings: Sequence[Sending]) -> list[int]:
+        """Store messages, shard by shard; return for each 1 stored, 0 sent before."""
         by_shard: dict[Shard, list[int]] = {}
         for place, (shard, _) in enumerate(sendings):
             by_shard.setdefault(shard, []).append(place)
-        receipts: list[Receipt] = [Receipt("")] * len(sendings)
+        codes = [0] * len(sendings)
         for shard, places in by_shard.items():
-            stored = await self._stored(shard, [sendings[place][1] for place in places], before)
-            for place, receipt in zip(places, stored, strict=False):
-                receipts[place] = receipt
-        return receipts
+            keys = [shard.keys.counters, shard.keys.seen_new, shard.keys.seen_old]
+            window = self.settings.dedupe_ms, self.settings.dedupe_ids
+            found = await shard.scripts.send(keys, window, [sendings[place][1] for place in places])
+            for place, code in zip(places, found, strict=True):
+                codes[place] = code
+        return codes
 
-    def _sending(self, event: Event, id: str) -> Sending:
-        shard, envelope, data = self._enveloped(event, id)
-        front = self.topology.front_of(type(event))
-        channel = f"event:{front.name}"
-        return shard, Send.of(
-            envelope.id, shard.keys.event(front.name), entered(channel), to_fields(envelope, data)
-        )
-
-    def _publishing(self, event: Event, id: str) -> Sending:
-        shard, envelope, data = self._enveloped(event, id)
-        channel = f"topic:{envelope.type}"
-        return shard, Send.of(
-            envelope.id, shard.keys.topic(envelope.type), entered(channel), to_fields(envelope, data)
-        )
-
-    def _enveloped(self, event: Event, id: str) -> tuple[Shard, Envelope, bytes]:
+    def _checked(self, event: Event) -> bytes:
+        """Return an event's data. Raises ApplicationError, InvalidMessage, MessageTooLarge."""
         if not isinstance(event, Event):
             raise ApplicationError(f"only events are sent from outside; {type(event).__name__} is none")
-        data = encode(event, self._store.settings.max_message_bytes)
+        return encode(event, self._store.settings.max_message_bytes)
+
+    def _made(self, event: Event, id: str, channel: str, data: bytes) -> Sending:
         key = event.message_key()
         shard = self._store.shard_of(key or id)
-        return shard, Envelope(id, event.type_name, event.type_version, key=key), data
+        fields = first_fields(id, event.type_name, event.type_version, key, data)
+        return shard, Send.of(id, shard.keys.stream(channel), entered(channel), fields)
+
+    def _event_queue(self, cls: type[Event]) -> str:
+        """Return the channel by which initiating events of a class come in. Raises ApplicationError."""
+        return f"event:{self.topology.front_of(cls).name}"
 
     async def _watch(self, shard: Shard) -> OutcomeWatch:
         watch = self._watches.get(shard.number)
@@ -256,13 +257,5 @@ class Client:
         return None
 
 
-def _pairs(items: Iterable[Event | tuple[Event, str | None]]) -> list[tuple[Event, str]]:
-    """Return events with their ids: those given, checked, or new ones."""
-    pairs = [item if isinstance(item, tuple) else (item, None) for item in items]
-    return [
-        (event, _id(id) if id else new) for (event, id), new in zip(pairs, new_ids(len(pairs)), strict=True)
-    ]
-
-
-def _id(given: str | None) -> str:
-    return checked_id(given) if given else new_id()
+def _topic(cls: type[Event]) -> str:
+    return f"topic:{cls.type_name}"

@@ -96,6 +96,17 @@ def to_fields(envelope: Envelope, data: bytes) -> list[Any]:
     return fields
 
 
+def first_fields(id: str, type: str, version: int, key: str, data: bytes) -> list[Any]:
+    """Return what `to_fields` gives for a message from outside, of which no more is known, faster."""
+    fields: list[Any] = ["id", id, "type", type]
+    if key:
+        fields += ("key", key)
+    if version != 1:
+        fields += ("v", str(version))
+    fields += ("data", data)
+    return fields
+
+
 def _add(fields: list[Any], names: Sequence[str], values: Sequence[Any], defaults: Sequence[Any]) -> None:
     """Add the values that are not at their default."""
     for name, value, default in zip(names, values, defaults, strict=True):

@@ -71,6 +71,10 @@ class Keys:
         """Return the key of a consumer's lease."""
         return f"{self.prefix}lease:{consumer}"
 
+    def stream(self, channel: str) -> str:
+        """Return the key of a channel; the reverse of `channel`."""
+        return self.prefix + channel
+
     def channel(self, key: str) -> str:
         """Return what a channel's key is called in counters and lists: `command:TYPE`, `event:NAME`,
         `own:NAME`, `topic:TYPE`.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.envelope import Envelope, from_fields, to_fields
+from hybrid.envelope import Envelope, first_fields, from_fields, to_fields
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 NUMBER = st.integers(0, 2**53)
@@ -91,3 +91,12 @@ def test_any_bytes_give_an_envelope_or_one_of_two_errors(fields):
 def test_the_subject_is_the_first_of_a_chain():
     assert Envelope("i", "t").subject == "i"
     assert Envelope("i", "t", origin="o").subject == "o"
+
+
+def test_a_message_from_outside_has_the_fields_of_its_envelope():
+    for version, key in ((1, ""), (3, ""), (1, "k"), (2, "ü")):
+        fields = first_fields("i", "thing", version, key, b"d")
+        plain = to_fields(Envelope("i", "thing", version, key=key), b"d")
+        assert dict(zip(fields[::2], fields[1::2], strict=True)) == dict(
+            zip(plain[::2], plain[1::2], strict=True)
+        )

@@ -7,7 +7,7 @@ Each script stands in lua/NAME.lua, with a contract at its head. A script that t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -108,17 +108,15 @@ class Scripts:
         """Apply a batch that `packed` made."""
         return await self._call("settle", keys, batch)  # type: ignore[no-any-return]
 
-    def send(
-        self, keys: list[str], window: tuple[int, int], sends: Sequence[Send]
-    ) -> Coroutine[Any, Any, list[int]]:
+    async def send(self, keys: list[str], window: tuple[int, int], sends: Sequence[Send]) -> list[int]:
         """Store messages from outside; return for each 1 stored, 0 its id was seen before.
 
         `keys` are the counters' hash and the two sets of seen ids; `window` how long (ms) and how many are
-        kept. They are packed at once, and sent when the coroutine is awaited.
+        kept.
         """
         streams = dict.fromkeys(send.stream for send in sends)
         batch = joined_for_script([send.packed for send in sends])
-        return self._call("send", [*keys, *streams], *window, batch)
+        return await self._call("send", [*keys, *streams], *window, batch)  # type: ignore[no-any-return]
 
     async def takeover(
         self, stream: str, lease: str, group: str, dead: str, me: str, most: int
