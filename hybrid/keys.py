@@ -10,6 +10,7 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:topic:TYPE         stream  the broadcasts of an event type
     {app.domain.0}:later:NAME         zset    deliveries of a group that wait for their next attempt
     {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
+    {app.domain.0}:repair:FIXER/NAME  stream  those of them that a workflow processor looks at first
     {app.domain.0}:timers             zset    timeouts of flow steps
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
@@ -54,6 +55,7 @@ class Keys:
         self.topic = cache(lambda type: f"{p}topic:{type}")
         self.later = cache(lambda name: f"{p}later:{name}")
         self.failed = cache(lambda name: f"{p}failed:{name}")
+        self.repair = cache(lambda fixer, name: f"{p}repair:{fixer}/{name}")
 
     def flow(self, id: str) -> str:
         """Return the key of a flow's record."""
@@ -69,12 +71,12 @@ class Keys:
 
     def channel(self, key: str) -> str:
         """Return what a channel's key is called in counters and lists: `command:TYPE`, `event:NAME`,
-        `own:NAME`, `topic:TYPE`.
+        `own:NAME`, `topic:TYPE`, `repair:FIXER/NAME`.
         """
         return key[len(self.prefix) :]
 
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        kinds = ["command", "event", "own", "topic", "later", "failed", "flow", "history"]
+        kinds = ["command", "event", "own", "topic", "later", "failed", "repair", "flow", "history"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]
