@@ -96,6 +96,12 @@ class LogLine:
     cause: str
     key: str = ""
 
+    @property
+    def group(self) -> str:
+        """The group whose delivery it was: of a repair not the component, but the one where it failed."""
+        repair = self.channel.startswith("repair:")
+        return self.channel.rpartition("/")[2] if repair else self.component
+
 
 @dataclass(frozen=True, slots=True)
 class FlowView:

@@ -33,6 +33,8 @@ class ToDesk:
     """Decision: a person looks at it; the note says why."""
 
     note: str
+    awaited: bool = True
+    """Whether its flow still waits for it, and is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def decide(outcome: Outcome, fixer: str, original: type[Message], late: bool) ->
                 f" {original.__name__}"
             )
         case answer if late:
-            return ToDesk(f"{fixer} mended it, but its time is over: nobody waits for it any more")
+            note = f"{fixer} mended it, but its time is over: nobody waits for it any more"
+            return ToDesk(note, awaited=False)
         case answer:
             return Mended(answer)

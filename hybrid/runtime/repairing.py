@@ -67,7 +67,7 @@ class RepairRunner(Runner):
         except UndecodableMessage:
             super().poisoned(delivery, error)
         else:
-            self._to_desk(delivery, failure, f"{self.component}: {error}")
+            self._to_desk(delivery, failure, ToDesk(f"{self.component}: {error}"))
 
     def refused(self, delivery: Delivery, error: HandlerError) -> Failure:
         """Return what goes to the desk when the server refused the settle: the failure, whole."""
@@ -133,8 +133,8 @@ class RepairRunner(Runner):
                 now = self.workplace.clock.now()
                 effects = list(given_up(self.keys, failure, reason, now).effects)
                 self.put_off(delivery, effects, outcomes.DISCARDED, reason)
-            case ToDesk(note):
-                self._to_desk(delivery, failure, note)
+            case ToDesk():
+                self._to_desk(delivery, failure, decision)
 
     def _send_back(self, delivery: Delivery, failure: Failure, message: Message) -> None:
         """Settle: the message goes back to the group in which the original failed, unless its flow no longer
@@ -144,15 +144,17 @@ class RepairRunner(Runner):
             data = encode(message, self.settings.max_message_bytes)
             valid = decode(type(message), data)
         except MessageError as error:
-            self._to_desk(delivery, failure, f"{self.component} mended it, but {error}")
+            self._to_desk(delivery, failure, ToDesk(f"{self.component} mended it, but {error}"))
             return
         way = back(self.keys, failure, mended(failure, self.component, valid, data))
         line = self.entry(delivery, outcomes.REPAIRED, f"{failure.error}: {failure.message}"[:500])
         self._settle(delivery, way.checks, "", [*way.effects, line])
 
-    def _to_desk(self, delivery: Delivery, failure: Failure, note: str) -> None:
-        why = f"{failure.error.rpartition('.')[2]}: {failure.message} ({note})"[:500]
-        effects = [failed_output(self.keys, noted(failure, note)), *self.telling(delivery, why)]
+    def _to_desk(self, delivery: Delivery, failure: Failure, decision: ToDesk) -> None:
+        why = f"{failure.error.rpartition('.')[2]}: {failure.message} ({decision.note})"[:500]
+        effects = [failed_output(self.keys, noted(failure, decision.note))]
+        if decision.awaited:
+            effects += self.telling(delivery, why)
         self.put_off(delivery, effects, outcomes.FAILED, why)
 
     def _after(self, delivery: Delivery) -> Callable[[int], None]:
@@ -160,9 +162,8 @@ class RepairRunner(Runner):
 
         def then(code: int) -> None:
             if code == CHECK_FAILED:
-                self._to_desk(
-                    delivery, self._failure(delivery), f"{self.component} mended it, but {UNWANTED}"
-                )
+                unwanted = ToDesk(f"{self.component} mended it, but {UNWANTED}", awaited=False)
+                self._to_desk(delivery, self._failure(delivery), unwanted)
             else:
                 over(code)
 
