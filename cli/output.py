@@ -21,8 +21,8 @@ from rich.text import Text
 BROKEN_PIPE = 141
 WIDE = 2_000
 """How wide a picture may be that is no terminal's: nothing is cut."""
-_GREEN = ("completed", "acknowledged", "done", "good", "right", "alive", "sent back")
-_YELLOW = ("refused", "retried", "note", "timed out", "expired", "already handled")
+_GREEN = ("completed", "acknowledged", "done", "good", "right", "alive", "sent back", "repaired")
+_YELLOW = ("refused", "retried", "note", "timed out", "expired", "already handled", "in repair", "discarded")
 _RED = ("failed", "wrong", "gone")
 STYLES = {
     **dict.fromkeys(_GREEN, "green"),

@@ -18,6 +18,7 @@ from hybrid.processor import Processor
 from hybrid.resources import resource
 from hybrid.settings import Settings
 from hybrid.times import days, hours, minutes, seconds
+from hybrid.workflow import Discard, Failed, WorkflowProcessor
 
 __all__ = [
     "COMPLEX",
@@ -28,7 +29,9 @@ __all__ = [
     "Command",
     "CommandFailed",
     "Context",
+    "Discard",
     "Event",
+    "Failed",
     "Flow",
     "HybridError",
     "Mediator",
@@ -42,6 +45,7 @@ __all__ = [
     "SimpleMediator",
     "StepTimeout",
     "Verdict",
+    "WorkflowProcessor",
     "days",
     "hours",
     "minutes",

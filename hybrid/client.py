@@ -252,7 +252,7 @@ class Client:
             return Outcome(flow, record.state, event)
         if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
             return Outcome(flow, FAILED, reason=record.facts["error"])
-        for step, reason in sorted(record.stuck.items()):
+        for step, reason in sorted(record.failed.items()):
             return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].command}): {reason}")
         return None
 

@@ -25,13 +25,12 @@ from typing import Any
 
 from hybrid.app import App
 from hybrid.errors import ApplicationError
-from hybrid.mediator.mediator import Mediator
-from hybrid.mediator.simple import SimpleMediator
 from hybrid.messages import Message, kebab
 from hybrid.processor import Processor
 from hybrid.resources import Resource
 from hybrid.settings import Settings
 from hybrid.topology import Component, message_class
+from hybrid.workflow import WorkflowProcessor
 
 BOOKSTORE = "bookstore"
 PROCESSORS = "processors"
@@ -59,7 +58,7 @@ class Found:
     def _place(self, thing: Any) -> list[Any] | None:
         if isinstance(thing, App):
             return self.apps
-        if isinstance(thing, Processor | Mediator | SimpleMediator):
+        if isinstance(thing, Component):
             return self.components
         if isinstance(thing, Resource):
             return self.resources
@@ -98,13 +97,13 @@ def with_files(app: App, paths: Iterable[Path]) -> App:
         found = Found()
         found.look_at(_beside(path))
         new = [component for component in found.components if component not in app.components]
-        if not any(isinstance(component, Processor) for component in new):
+        if not any(isinstance(component, Processor | WorkflowProcessor) for component in new):
             known = ", ".join(component.name for component in found.components)
             why = f"the application has {known} already" if known else "no Processor stands in it"
             raise ApplicationError(
                 f"{path}: {why}. A subscriber is a Processor with a handler in such a file"
             )
-        if others := [component.name for component in new if not isinstance(component, Processor)]:
+        if others := [c.name for c in new if not isinstance(c, Processor | WorkflowProcessor)]:
             raise ApplicationError(f"{path}: {others[0]} is a mediator; such a file may add processors only")
         app = app.extended(new, resources=found.resources, messages=found.messages)
         try:

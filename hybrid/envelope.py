@@ -137,6 +137,11 @@ def from_fields(fields: dict[bytes, bytes], entry: bytes) -> Envelope:
     return _NEW(Envelope, values)
 
 
+def beside(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return the fields of an entry that are neither the envelope's nor the data."""
+    return {name: value for name, value in fields.items() if name not in _READ and name != b"data"}
+
+
 Told = tuple[str, str, str, str, int, int]
 _NOTHING: Told = ("", "", "", "", 0, 0)
 

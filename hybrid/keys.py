@@ -12,6 +12,7 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
     {app.domain.0}:gate:NAME          hash    whose turn it is: per channel and key the message in work
     {app.domain.0}:held:NAME          zset    deliveries of a group that wait for the one before of their key
+    {app.domain.0}:repair:FIXER/NAME  stream  those of them that a workflow processor looks at first
     {app.domain.0}:timers             zset    timeouts of flow steps
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
@@ -58,6 +59,7 @@ class Keys:
         self.failed = cache(lambda name: f"{p}failed:{name}")
         self.gate = cache(lambda name: f"{p}gate:{name}")
         self.held = cache(lambda name: f"{p}held:{name}")
+        self.repair = cache(lambda fixer, name: f"{p}repair:{fixer}/{name}")
 
     def flow(self, id: str) -> str:
         """Return the key of a flow's record."""
@@ -77,12 +79,24 @@ class Keys:
 
     def channel(self, key: str) -> str:
         """Return what a channel's key is called in counters and lists: `command:TYPE`, `event:NAME`,
-        `own:NAME`, `topic:TYPE`.
+        `own:NAME`, `topic:TYPE`, `repair:FIXER/NAME`.
         """
         return key[len(self.prefix) :]
 
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        kinds = ["command", "event", "own", "topic", "later", "failed", "gate", "held", "flow", "history"]
+        kinds = [
+            "command",
+            "event",
+            "own",
+            "topic",
+            "later",
+            "failed",
+            "repair",
+            "gate",
+            "held",
+            "flow",
+            "history",
+        ]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

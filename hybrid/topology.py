@@ -14,8 +14,10 @@ from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.simple import SimpleMediator
 from hybrid.messages import Message
 from hybrid.processor import Handler, Processor
+from hybrid.workflow import WorkflowProcessor
 
-Component = Processor | Mediator | SimpleMediator
+Component = Processor | Mediator | SimpleMediator | WorkflowProcessor
+Repairs = dict[tuple[type[Message], type[BaseException]], Handler]
 
 
 class Topology:
@@ -25,18 +27,20 @@ class Topology:
         self.processors: dict[str, Processor] = {}
         self.mediators: dict[str, Mediator] = {}
         self.fronts: dict[str, SimpleMediator] = {}
+        self.fixers: dict[str, WorkflowProcessor] = {}
         for component in components:
             self._add(component)
         self._handlers = self._command_handlers()
         self._front_of = self._fronts_by_event()
         self._mediator_of = self._mediators_by_event()
+        self._repairs = self._repairs_by_failure()
         self.catalog = Catalog(dict.fromkeys([*messages, *self._mentioned()]))
         self._check_classes()
 
     @property
     def names(self) -> list[str]:
         """The names of all components."""
-        return [*self.fronts, *self.mediators, *self.processors]
+        return [*self.fronts, *self.mediators, *self.processors, *self.fixers]
 
     def handler_of(self, command: type[Message]) -> Handler | None:
         """Return the one handler of a command, None when no processor has it."""
@@ -60,6 +64,20 @@ class Topology:
     def mediator_of(self, event: type[Message], event_class: EventClass) -> Mediator | None:
         """Return the mediator for an event of a class, None when there is none."""
         return self._mediator_of.get((event, event_class))
+
+    def repair_of(self, processor: str, message: str, error: BaseException) -> Handler | None:
+        """Return the function that repairs a message (by its name) that failed in a processor with this
+        error; of several the one for the nearest class of error. None when there is none.
+        """
+        handled = self.processors[processor].handlers if processor in self.processors else ()
+        cls = next((cls for cls in handled if cls.type_name == message), None)
+        found = (self._repairs.get((cls, kind)) for kind in type(error).__mro__) if cls else ()
+        return next((repair for repair in found if repair), None)
+
+    def repaired_by(self, fixer: WorkflowProcessor) -> list[str]:
+        """Return the names of the processors whose failures a workflow processor may be given."""
+        messages = {message for message, _ in fixer.repaired}
+        return [p.name for p in self.processors.values() if messages & p.handlers.keys()]
 
     def initiating(self) -> list[type[Message]]:
         """Return the initiating events."""
@@ -87,6 +105,7 @@ class Topology:
             (Processor, self.processors),
             (Mediator, self.mediators),
             (SimpleMediator, self.fronts),
+            (WorkflowProcessor, self.fixers),
         ]
         next(known for kind, known in kinds if isinstance(component, kind))[component.name] = component
 
@@ -127,6 +146,18 @@ class Topology:
                         )
         return found
 
+    def _repairs_by_failure(self) -> Repairs:
+        repairs: Repairs = {}
+        for fixer in self.fixers.values():
+            for (message, error), repair in fixer.repaired.items():
+                other = repairs.setdefault((message, error), repair)
+                if other is not repair:
+                    raise ApplicationError(
+                        f"{message.__name__} that failed with {error.__name__} is repaired by both"
+                        f" {other.name} and {repair.name}; choose one"
+                    )
+        return repairs
+
     def _check_classes(self) -> None:
         """Check that each class that a rule may give has somebody to carry it out."""
         for front in self.fronts.values():
@@ -160,6 +191,9 @@ class Topology:
         for front in self.fronts.values():
             functions += [*front.handlers.values(), *(rule.function for rule in front.rules.values())]
             found += front.events
+        for fixer in self.fixers.values():
+            functions += [repair.function for repair in fixer.functions.values()]
+            found += [message for message, _ in fixer.repaired]
         for function in functions:
             found += [cls for cls in function.__globals__.values() if message_class(cls)]
         return found

@@ -17,7 +17,7 @@ EXAMPLES = (
     "Examples:\n\n`hybrid status`\n\n`hybrid status --check && echo consuming`\n\n"
     "`hybrid status --json | jq .failures`"
 )
-NUMBERS = ("workers", "waiting", "pending", "later", "held", "failed", "oldest")
+NUMBERS = ("workers", "waiting", "pending", "repair", "later", "held", "failed", "oldest")
 COMPONENTS = [Column("component"), Column("kind"), *(Column(name, right=True) for name in NUMBERS)]
 WORKERS = [Column("worker", keep=True), Column("state"), Column("age", right=True), Column("components")]
 _NAMES = {NOBODY: "(nobody)"}
@@ -80,7 +80,8 @@ def _print(found: Status) -> None:
 
 def _component(group: GroupStatus) -> list[Any]:
     oldest = span(group.oldest) if group.oldest else ""
-    numbers = (group.consumers, group.waiting, group.pending, group.later, group.held, group.failed)
+    places = (group.waiting, group.pending, group.repair, group.later, group.held, group.failed)
+    numbers = (group.consumers, *places)
     return [_NAMES.get(group.name, group.name), group.kind, *map("{:,}".format, numbers), oldest]
 
 
@@ -98,6 +99,7 @@ def _ledger(ledger: Ledger) -> None:
         "cut",
         "waiting",
         "pending",
+        "repair",
         "later",
         "failed",
         "held",

@@ -26,7 +26,8 @@ def command(
 ) -> None:
     """Show who handles and who listens to what.
 
-    The front door with its rules, the flows with their commands, the processors, the subscribers.
+    The front door with its rules, the flows with their commands, the processors, the subscribers, and who
+    repairs what fails.
     What a flow sends is read from its code: the commands that it names.
     """
     if mermaid and as_data:
@@ -58,6 +59,10 @@ def tree(name: str, wires: Wiring) -> Tree:
                 handler.message,
                 handler.processor,
             )
+    if wires.repairs:
+        branch = root.add("[bold]workflow processors[/] (what fails goes to them first)")
+        for repair in wires.repairs:
+            branch.add(f"[magenta]{repair.fixer}[/] repairs {repair.message} on {', '.join(repair.errors)}")
     if wires.unhandled:
         root.add(f"[red]commands that nobody handles:[/] {', '.join(wires.unhandled)}")
     if wires.unheard:
@@ -120,6 +125,10 @@ def chart(wires: Wiring) -> str:
         shapes[handler.processor] = f"[{handler.processor}]"
         arrows += [f"{_id(handler.processor)} -. {event} .-> {_id(listener)}"
                    for event in handler.broadcasts for listener in wires.listeners(event)]  # fmt: skip
+    for repair in wires.repairs:
+        shapes[repair.fixer] = f"[/{repair.fixer}/]"
+        failing = [each.processor for each in wires.handlers if each.message == repair.message]
+        arrows += [f"{_id(name)} -. {repair.message} failed .-> {_id(repair.fixer)}" for name in failing]
     lines += [f"  {_id(name)}{shape}" for name, shape in shapes.items()]
     return "\n".join([*lines, *(f"  {arrow}" for arrow in dict.fromkeys(arrows))])
 

@@ -50,12 +50,14 @@ def initiating_output(keys: Keys, mediator: str, envelope: Envelope, data: bytes
     return add(keys.event(mediator), entered(f"event:{mediator}"), to_fields(envelope, data))
 
 
-def again_output(keys: Keys, component: str, fields: dict[bytes, Any]) -> Item:
-    """Return the effect that puts an entry back for one group only: on its own queue, not counted as new."""
+def again_output(keys: Keys, component: str, fields: dict[bytes, Any], queue: str = "") -> Item:
+    """Return the effect that puts an entry back for one group only: on this queue or the group's own, not
+    counted as new.
+    """
     flat = [item for pair in fields.items() for item in pair]
     if order := turn(keys, component, fields):
         return readmit(order, flat)
-    return add(keys.own(component), "", flat)
+    return add(queue or keys.own(component), "", flat)
 
 
 def wake_up(keys: Keys, mediator: str, flow: str) -> Wake:

@@ -33,7 +33,7 @@ LOG_PAGES = 40
 SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
-WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
+WAITING, ACKNOWLEDGED, TIMED_OUT, IN_REPAIR = "waiting", "acknowledged", "timed out", "in repair"
 _STATES = {REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up"}
 
 
@@ -95,6 +95,12 @@ class LogLine:
     correlation: str
     cause: str
     key: str = ""
+
+    @property
+    def group(self) -> str:
+        """The group whose delivery it was: of a repair not the component, but the one where it failed."""
+        repair = self.channel.startswith("repair:")
+        return self.channel.rpartition("/")[2] if repair else self.component
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ def summary(record: FlowRecord) -> FlowSummary:
     waiting = [record.steps[n].command for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
-        FAILED if stuck and not record.ended else record.state,
+        FAILED if record.failed and not record.ended else record.state,
         facts.get("type", ""),
         facts.get("class", ""),
         facts.get("mediator", ""),
@@ -246,7 +252,7 @@ def _step(
         number,
         issued.command,
         processor,
-        _STATES.get(result.kind, result.kind) if result else (FAILED if problem else WAITING),
+        _STATES.get(result.kind, result.kind) if result else _unfinished(record, number),
         issued.sent,
         result.taken if result else max((line.taken for line in mine), default=0),
         result.done if result else 0,
@@ -257,6 +263,10 @@ def _step(
         _reply(topology, result),
         problem,
     )
+
+
+def _unfinished(record: FlowRecord, step: int) -> str:
+    return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:

@@ -210,23 +210,35 @@ async def _check_nothing_besides(shard: Shard, group: str) -> None:
     keys = shard.keys
     own, failed = await shard.queries.lengths([keys.own(group), keys.failed(group)])
     later, held = [await shard.queries.size(key) for key in (keys.later(group), keys.held(group))]
-    if own + failed + later + held:
+    repair = sum(await shard.queries.lengths([keys.stream(queue) for queue in await _repairs(shard, group)]))
+    if own + failed + later + held + repair:
         raise ApplicationError(
-            f"{group} has {failed:,} failed deliveries, {later:,} to be tried again, {held:,} held and"
+            f"{group} has {failed:,} failed deliveries, {repair:,} in repair, {later:,} to be tried again,"
+            f" {held:,} held and"
             f" {own:,} on its own queue, which would go with it: see `hybrid failed list`; --force throws"
             " them away"
         )
 
 
+async def _repairs(shard: Shard, group: str) -> list[str]:
+    """Return the queues (channels) in which a group's failures are, or were, in repair."""
+    counters = [name.decode() for name in await shard.queries.hash(shard.keys.counters)]
+    kinds = [name for name in counters if name.startswith("repairs:") and name.endswith(f"/{group}")]
+    return [f"repair:{name.partition(':')[2]}" for name in kinds]
+
+
 async def _remove(shard: Shard, view: GroupView, *, whole: bool, force: bool) -> list[Removal]:
     keys, group = shard.keys, view.group
     names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
-    names += [keys.own(group), keys.later(group), keys.failed(group)]
-    names += [keys.held(group), keys.gate(group)]
+    repairs = await _repairs(shard, group)
+    names += [keys.own(group), keys.later(group), keys.failed(group), keys.held(group), keys.gate(group)]
+    names += [keys.stream(queue) for queue in repairs]
     if not force:
         rows = await shard.queries.consumers(keys.topic(view.topic), group)
         names += [keys.lease(name) for name, _ in rows]
-    done = await shard.scripts.remove(names, group, view.channel, whole=whole, anyway=force)
+    done = await shard.scripts.remove(
+        names, group, view.channel, [f"repairs{r[6:]}" for r in repairs], whole=whole, anyway=force
+    )
     if done.code < 0:
         raise ApplicationError(
             f"group {group} of topic {view.topic} has come to life again while it was being removed: nothing"

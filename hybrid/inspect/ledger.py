@@ -49,6 +49,8 @@ class GroupLedger:
     cut: int
     waiting: int
     pending: int
+    repair: int
+    """What workflow processors look at, or will; not among what is waiting and pending."""
     later: int
     failed: int
     held: int
@@ -110,6 +112,9 @@ async def layout(shard: Shard, topology: Topology) -> dict[str, Layout]:
     for name, processor in topology.processors.items():
         layouts[name].queues += [f"command:{cls.type_name}" for cls in processor.commands]
         layouts[name].topics += [f"topic:{cls.type_name}" for cls in processor.events]
+    for name, fixer in topology.fixers.items():
+        for failing in topology.repaired_by(fixer):
+            layouts[failing].queues.append(f"repair:{name}/{failing}")
     orphaned = [
         cls.type_name for cls in topology.catalog if issubclass(cls, Command) and not topology.handler_of(cls)
     ]
@@ -134,12 +139,18 @@ def _add_counted(layouts: dict[str, Layout], counters: Iterable[str], orphaned: 
         if kind == "settled":
             _retired(layouts, what)
         elif kind == "entered" and what.startswith(("own:", "event:")):
-            queues = _retired(layouts, what.partition(":")[2]).queues
-            queues += [what] if what not in queues else []
+            _add_queue(layouts, what.partition(":")[2], what)
+        elif kind == "repairs":
+            _add_queue(layouts, what.rpartition("/")[2], f"repair:{what}")
         elif kind == "entered" and what.startswith("command:") and what not in (*covered, *nobodys):
             nobodys.append(what)
     if nobodys:
         layouts[NOBODY] = Layout(retired=True, queues=nobodys)
+
+
+def _add_queue(layouts: dict[str, Layout], group: str, queue: str) -> None:
+    queues = _retired(layouts, group).queues
+    queues += [queue] if queue not in queues else []
 
 
 def _retired(layouts: dict[str, Layout], group: str) -> Layout:
@@ -163,12 +174,15 @@ def _group(shard: int, found: Layout, row: Sequence[Any]) -> GroupLedger:
         ChannelLedger(channel, entered, waiting, pending, int(oldest.partition("-")[0] or 0))
         for channel, entered, waiting, pending, oldest, _ in rows
     )
+    repairing = [channel for channel in channels if channel.channel.startswith("repair:")]
+    repair = sum(channel.waiting + channel.pending for channel in repairing)
     entered, waiting, pending = (
-        sum(getattr(channel, what) for channel in channels) for what in ("entered", "waiting", "pending")
+        sum(getattr(channel, what) for channel in channels if channel not in repairing)
+        for what in ("entered", "waiting", "pending")
     )
     left = settled + expired + discarded + cut
-    missing = entered - left - waiting - pending - later - failed - held
+    missing = entered - left - waiting - pending - repair - later - failed - held
     return GroupLedger(
         name, shard, found.retired, entered, settled, expired, discarded, cut,
-        waiting, pending, later, failed, held, missing, channels,
+        waiting, pending, repair, later, failed, held, missing, channels,
     )  # fmt: skip

@@ -44,14 +44,16 @@ class Places:
     flows: set[str] = field(default_factory=set)
 
     def add(self, fields: dict[bytes, bytes]) -> None:
-        """Take what an entry stands for: a command, an initiating event (its id is its flow's), or a
-        wake-up.
+        """Take what an entry stands for: a command (a mended one names the step whose it is), an initiating
+        event (its id is its flow's), or a wake-up.
         """
-        id = fields.get(b"id", b"").decode(errors="replace")
-        self.commands.add(id)
+        id, flow, run, step = (
+            fields.get(name, b"").decode(errors="replace") for name in (b"id", b"flow", b"run", b"step")
+        )
+        self.commands.add(f"{flow}/{run}/{step}" if step else id)
         self.flows.add(id)
         if not id:
-            self.flows.add(fields.get(b"flow", b"").decode(errors="replace"))
+            self.flows.add(flow)
 
 
 async def loose_flows(store: Store, topology: Topology, most: int = 10_000) -> list[Loose]:
@@ -99,9 +101,9 @@ def _missing(record: FlowRecord, places: Places) -> str:
 async def _places(shard: Shard, topology: Topology) -> Places:
     places, keys = Places(), shard.keys
     layouts = await layout(shard, topology)
-    for found in layouts.values():
+    for name, found in layouts.items():
         for queue in found.queues:
-            await _read(shard, keys.prefix + queue, places)
+            await _read(shard, keys.prefix + queue, places, name if queue.startswith("repair:") else "")
     for name in layouts:
         for member in await shard.queries.members(keys.later(name), 1_000_000):
             _, flat = msgpack.unpackb(member)

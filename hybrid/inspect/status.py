@@ -43,6 +43,7 @@ class GroupStatus:
     consumers: int
     waiting: int
     pending: int
+    repair: int
     later: int
     held: int
     failed: int
@@ -181,30 +182,32 @@ def _group(
     starved: list[str],
 ) -> GroupStatus:
     alive = sum(consumer.alive and name in consumer.components for consumer in consumers)
-    waiting, pending, later, held, failed = (
-        sum(getattr(row, what) for row in rows) for what in ("waiting", "pending", "later", "held", "failed")
+    waiting, pending, repair, later, held, failed = (
+        sum(getattr(row, what) for row in rows)
+        for what in ("waiting", "pending", "repair", "later", "held", "failed")
     )
+    lost = waiting + pending + repair + later + held
     oldest = min((channel.oldest for row in rows for channel in row.channels if channel.oldest), default=0)
     problem = ""
     if name == NOBODY and waiting:
         channels = ", ".join(channel.channel for row in rows for channel in row.channels if channel.waiting)
         problem = f"{waiting:,} waiting command(s) that no processor handles: {channels}"
-    elif kind == RETIRED and (left := waiting + pending + later + held):
-        problem = f"{name}: {left:,} wait, and the application has no such component any more"
+    elif kind == RETIRED and lost:
+        problem = f"{name}: {lost:,} wait, and the application has no such component any more"
     elif kind != RETIRED and not alive:
         problem = f"{name}: nobody consumes (no living worker has it)"
     elif starved:
         problem = f"{name}: nobody has read {', '.join(starved)} lately, and something waits there"
-    return GroupStatus(
-        name, kind, alive, waiting, pending, later, held, failed,
-        max(now - oldest, 0) if oldest else 0, problem,
-    )  # fmt: skip
+    age = max(now - oldest, 0) if oldest else 0
+    return GroupStatus(name, kind, alive, waiting, pending, repair, later, held, failed, age, problem)
 
 
 def kind_of(topology: Topology, name: str) -> str:
-    """Return what a component is: simple mediator, mediator, processor, or retired."""
+    """Return what a component is: simple mediator, mediator, processor, workflow processor, or retired."""
     if name in topology.fronts:
         return "simple mediator"
     if name in topology.mediators:
         return "mediator"
+    if name in topology.fixers:
+        return "workflow processor"
     return "processor" if name in topology.processors else RETIRED

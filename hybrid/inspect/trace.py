@@ -27,12 +27,10 @@ EVENT, COMMAND, BROADCAST = "event", "command", "broadcast"  # what a message is
 KINDS = {"event": EVENT, "command": COMMAND, "topic": BROADCAST}  # by the first word of a channel's name
 AROUND = 50
 """A settle and what it sends have one time, on some servers two: channels are read so long (ms) around it."""
-MOST = 5_000
-"""How many entries one read of a channel returns."""
+MOST = 5_000  # entries that one read of a channel returns
 SPANS = 100
 """How many reads of a channel there are at most: settles that are near to one another share one."""
-DEEPEST = 40
-"""How many messages deep a trace goes."""
+DEEPEST = 40  # messages deep a trace goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +218,7 @@ class _Gathering:
     def _take(self, envelope: Envelope, channel: str) -> _Known:
         known = self.known.setdefault(envelope.id, _Known(envelope))
         known.envelope = envelope
-        if known.channel[:6] != "event:" and not (known.channel and channel[:4] == "own:"):
+        if known.channel[:6] != "event:" and not (known.channel and channel.startswith(("own:", "repair:"))):
             known.channel = channel
         return known
 
@@ -234,6 +232,8 @@ class _Gathering:
         facts, root, source = record.facts, self.root, record.facts.get("mediator", "")
         event = Envelope(root, facts.get("type", "?"), time=int(facts.get("sent", 0)))
         self._take(event, "event:").data = visible(self.catalog, event.type, record.event)
+        lines = (line for known in self.known.values() for line in _lines(known))
+        done = {(line.step, line.component) for line in lines if line.outcome == outcomes.DONE}
         for n, step in record.steps.items():
             id, due = command_id(root, record.run, n), step.sent + step.timeout if step.timeout else 0
             sent = Envelope(id, step.command, cause=root, time=step.sent, source=source, expires=due, step=n)
@@ -241,7 +241,7 @@ class _Gathering:
             if result and result.kind in (TIMEOUT, GIVEN_UP):
                 why = result.data.decode(errors="replace")
                 known.note = "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
-            elif result and not any(line.outcome == outcomes.DONE for line in known.lines[result.by]):
+            elif result and (n, result.by) not in done:
                 known.lines[result.by].append(LogLine(
                     result.done, result.taken, result.by, known.channel, step.command, id, result.attempt,
                     outcomes.DONE, "", root, n, "", root, root,
@@ -268,12 +268,12 @@ class _Gathering:
         """Find what has failed among the failures; what is not there was sent back, or given up."""
         for id, known in self.known.items():
             for name, lines in known.lines.items():
-                if lines and lines[-1].outcome == FAILED:
+                if lines and lines[-1].outcome == FAILED and (group := lines[-1].group):
                     span, note = _spans({lines[-1].settled})[0], "it is no longer among the failures"
-                    for entry, fields in await self.queries.range(self.keys.failed(name), *span, MOST):
-                        failure = Failure.read(name, entry, fields)
-                        if id == (failure.envelope.id if failure.envelope else failure.flow):
-                            handle = f"{name}/{failure.entry}" + (f"/{n}" if (n := self.shard.number) else "")
+                    for entry, fields in await self.queries.range(self.keys.failed(group), *span, MOST):
+                        found = Failure.read(group, entry, fields)
+                        if id == (found.envelope.id if found.envelope else found.flow):
+                            handle = f"{group}/{found.entry}" + (f"/{n}" if (n := self.shard.number) else "")
                             note = f"`hybrid failed retry {handle}` sends it back"
                     known.open[name] = FAILED, note
 
@@ -314,17 +314,16 @@ class _Gathering:
             (kept,), first = await self.queries.lengths([stream]), await self.queries.range(stream, most=1)
             if kept < entered[channel] and (not first or int(first[0][0].split(b"-")[0]) > since):
                 trimmed.append(channel[6:])
-        if trimmed:
-            self.missing.append(
-                f"broadcasts that nobody heard, of topics trimmed since: {', '.join(trimmed)}"
-            )
+        if names := ", ".join(trimmed):
+            self.missing.append(f"broadcasts that nobody heard, of topics trimmed since: {names}")
 
     def _take_lost_replies(self, record: FlowRecord) -> None:
         """Take the broadcasts that steps were acknowledged with, and that neither a topic nor the log has."""
-        sent = {(known.envelope.cause, known.envelope.type) for known in self.known.values()}
+        steps = {id: known.envelope.step for id, known in self.known.items()}
+        sent = {(steps.get(known.envelope.cause), known.envelope.type) for known in self.known.values()}
         for n, result in record.results.items():
             cause = command_id(self.root, record.run, n)
-            if result.type and (cause, result.type) not in sent:
+            if result.type and (n, result.type) not in sent:
                 type = self.known[cause].envelope.type
                 handler = self.topology.handler_of(self.catalog.named(type)) if type in self.catalog else None
                 id = derived_id(cause, result.by, handler.name if handler else "", "0")
@@ -360,7 +359,8 @@ class _Gathering:
             )
             for name, caused in by.items()
         ]  # fmt: skip
-        kind = KINDS.get(known.channel.partition(":")[0], EVENT if told.id == self.root else BROADCAST)
+        otherwise = EVENT if told.id == self.root else COMMAND if told.step else BROADCAST
+        kind = KINDS.get(known.channel.partition(":")[0], otherwise)
         return Traced(told.id, told.type, kind, _sent(known), told.source, told.cause, told.step,
                       told.expires, known.data, known.note, tuple(handlings))  # fmt: skip
 

@@ -49,12 +49,25 @@ class HandlerWiring:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairWiring:
+    """A repair function: its workflow processor, the message that it mends, and the errors, by name, on which
+    it does.
+    """
+
+    fixer: str
+    function: str
+    message: str
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wiring:
     """A whole application."""
 
     entrances: tuple[Entrance, ...]
     flows: tuple[FlowWiring, ...]
     handlers: tuple[HandlerWiring, ...]
+    repairs: tuple[RepairWiring, ...]
     unhandled: tuple[str, ...]
     """Commands that no processor handles."""
     unheard: tuple[str, ...]
@@ -80,6 +93,7 @@ def wiring(topology: Topology) -> Wiring:
         tuple(_entrances(topology)),
         tuple(_flows(topology)),
         handlers,
+        tuple(_repairs(topology)),
         tuple(sorted(name for name in commands if name not in handled)),
         tuple(sorted(name for name in events if name not in handled and name not in entering)),
     )
@@ -146,6 +160,15 @@ def _ends(topology: Topology, events: Iterable[str]) -> tuple[str, ...]:
         for cls in h.replies()
     }
     return tuple(event for event in events if event not in replies)
+
+
+def _repairs(topology: Topology) -> Iterator[RepairWiring]:
+    for fixer in topology.fixers.values():
+        found: dict[tuple[str, str], list[str]] = {}
+        for (message, error), repair in fixer.repaired.items():
+            found.setdefault((repair.name, message.type_name), []).append(error.__name__)
+        for (function, name), errors in found.items():
+            yield RepairWiring(fixer.name, function, name, tuple(errors))
 
 
 def _handlers(processors: Iterable[Processor]) -> Iterator[HandlerWiring]:

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 from hybrid.codec import pack, unpack
 
 RUNNING, COMPLETED, REFUSED, FAILED = "running", "completed", "refused", "failed"
+IN_REPAIR = "in repair by "
+"""How a stuck step's reason begins while a program tries to repair the command."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
 
 
@@ -88,6 +90,11 @@ class FlowRecord:
     def outstanding(self) -> set[int]:
         """The steps whose command was sent and whose result is not known."""
         return self.steps.keys() - self.results.keys()
+
+    @property
+    def failed(self) -> dict[int, str]:
+        """The steps that do not go on until a person has looked, and why: stuck, and not in repair."""
+        return {step: why for step, why in self.stuck.items() if not why.startswith(IN_REPAIR)}
 
     @property
     def ended(self) -> bool:

@@ -91,6 +91,8 @@ class Lane:
         self.component = runner.component
         self.group = group
         self.queue = not self.channel.startswith("topic:")
+        self.again = stream if self.channel.startswith("repair:") else shard.keys.own(self.component)
+        """The stream on which goes back what was not started."""
         self.is_new = is_new
         """Whether what comes in here starts something: it is read when what is under way leaves room."""
         self.in_work: dict[bytes, Delivery] = {}

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from hybrid.broker.outputs import again_output
 from hybrid.runtime.delivery import Delivery, Lane
-from hybrid.streams.transitions import Transition, ack, hdel
+from hybrid.streams.transitions import Item, Transition, ack, hdel
 
 
 async def hand_back(dropped: Iterable[Delivery], lanes: Sequence[Lane]) -> int:
-    """Put deliveries that were not started on their component's own queue; return how many.
+    """Put deliveries that were not started back for their group alone; return how many.
 
     Without this they would wait until the worker's lease is over. Raises ServerUnavailable; what could not
     be handed back then stays pending and is taken over.
@@ -28,7 +28,7 @@ def _back(delivery: Delivery) -> Transition:
     fields = dict(delivery.fields)
     fields.setdefault(b"time", delivery.entry.partition(b"-")[0])
     claim = ack(lane.stream, lane.group, delivery.entry, lane.queue)
-    effects = [again_output(lane.shard.keys, lane.component, fields)]
+    effects: list[Item] = [again_output(lane.shard.keys, lane.component, fields, lane.again)]
     if delivery.taken_over:
         effects.append(hdel(lane.shard.keys.starts, delivery.unit))
     return Transition((), (claim,), effects)

@@ -9,11 +9,11 @@ import contextvars
 from collections.abc import Callable
 from concurrent.futures import CancelledError as FutureCancelled
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid.context import Context
 from hybrid.errors import ApplicationError, HandlerError, HandlerTimeout
-from hybrid.messages import Event, Message
+from hybrid.messages import Event
 from hybrid.processor import Handler
 from hybrid.resources import shown_type
 from hybrid.runtime.workplace import Workplace
@@ -21,10 +21,24 @@ from hybrid.settings import Settings
 from hybrid.transactions import Replied, Transactional
 
 
-class Bound:
-    """A handler with the resources that it asks for."""
+class Contract(NamedTuple):
+    """What a function may return beside None, how that is said of one that returns something else, and
+    whether one that is not async and past its time limit is waited for, so that no attempt joins another.
+    """
 
-    def __init__(self, handler: Handler, workplace: Workplace) -> None:
+    returns: tuple[type, ...]
+    said: str
+    patient: bool = True
+
+
+HANDLER = Contract((Event,), "a handler returns one Event, or None")
+
+
+class Bound:
+    """A handler, or another function under a contract, with the resources that it asks for."""
+
+    def __init__(self, handler: Handler, workplace: Workplace, contract: Contract = HANDLER) -> None:
+        self._contract = contract
         self.name = handler.name
         self.retry = handler.retry
         self._function = handler.function
@@ -45,11 +59,11 @@ class Bound:
             if isinstance(resource, Transactional):
                 self.inbox = partial(resource.transaction, handler.component)
 
-    async def call(self, message: Message, context: Context | None) -> Any:
+    async def call(self, message: Any, context: Context | None) -> Any:
         """Call the handler and return what it returns; commit its transaction, if it has one, with that.
 
-        Raises HandlerTimeout past its time limit, HandlerError when it returns no event; else whatever it
-        raises.
+        Raises HandlerTimeout past its time limit, HandlerError when it returns what its contract does not
+        name; else whatever it raises.
         """
         given = {**self._given, self._context_name: context} if self.wants_context else self._given
         try:
@@ -61,7 +75,7 @@ class Bound:
         except Replied as stored:
             return stored.unpacked(context, self._catalog)
 
-    async def _limited(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
+    async def _limited(self, message: Any, given: dict[str, Any], context: Context | None) -> Any:
         assert self._timeout is not None
         limit = asyncio.timeout(self._timeout)
         try:
@@ -72,7 +86,7 @@ class Bound:
                 raise HandlerTimeout(self.name, self._timeout) from None
             raise
 
-    async def _awaited(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
+    async def _awaited(self, message: Any, given: dict[str, Any], context: Context | None) -> Any:
         if context is None:
             return await self._cancellable(message, given)
         try:
@@ -85,7 +99,7 @@ class Bound:
             await context.open_transaction.acommit(reply, context.published)
         return reply
 
-    async def _cancellable(self, message: Message, given: dict[str, Any]) -> Any:
+    async def _cancellable(self, message: Any, given: dict[str, Any]) -> Any:
         try:
             return self._checked(await self._function(message, **given))
         except asyncio.CancelledError:
@@ -94,7 +108,7 @@ class Bound:
                 raise
             raise HandlerError(f"{self.name} was cancelled by something that it awaited") from None
 
-    def _sync(self, message: Message, given: dict[str, Any], context: Context | None) -> Any:
+    def _sync(self, message: Any, given: dict[str, Any], context: Context | None) -> Any:
         try:
             reply = self._checked(self._function(message, **given))
         except BaseException as error:
@@ -109,13 +123,14 @@ class Bound:
         return reply
 
     def _checked(self, reply: Any) -> Any:
-        if reply is not None and not isinstance(reply, Event):
-            what = type(reply).__name__
-            raise HandlerError(f"{self.name} returned a {what}: a handler returns one Event, or None")
+        if reply is not None and not isinstance(reply, self._contract.returns):
+            raise HandlerError(f"{self.name} returned a {type(reply).__name__}: {self._contract.said}")
         return reply
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        """Run in a thread. One past its time limit can't be killed: the attempt ends when the thread does."""
+        """Run in a thread. One past its time limit can't be killed: unless the contract is impatient, the
+        attempt ends when the thread does.
+        """
         loop, run = asyncio.get_running_loop(), contextvars.copy_context().run
         if self._timeout is None:
             return await loop.run_in_executor(self._pool, run, work)
@@ -129,12 +144,13 @@ class Bound:
         try:
             await started.wait()
             _, late = await asyncio.wait([thread], timeout=self._timeout)
-            if late:
+            if late and self._contract.patient:
                 await asyncio.wait([thread])
         finally:
-            thread.cancel()  # when we are cancelled while it waits for a free thread
+            thread.cancel()  # when we are cancelled while it waits for a free thread, or wait no longer
         if late:
-            raise HandlerTimeout(self.name, self._timeout) from thread.exception()
+            cause = None if thread.cancelled() else thread.exception()
+            raise HandlerTimeout(self.name, self._timeout) from cause
         return thread.result()
 
 

@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.failures import Culprit, error_note, failed_output, failure_of
+from hybrid.broker.failures import Culprit, Failure, error_note, failed_output, failure_of
 from hybrid.broker.log import LogEntry
 from hybrid.broker.order import GATE, turn
 from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope, from_fields
 from hybrid.errors import HandlerError, UndecodableMessage
+from hybrid.mediator.record import IN_REPAIR
 from hybrid.messages import Message
+from hybrid.repair.mending import noted, repair_output, route
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, release, stuck
@@ -23,7 +25,7 @@ _NOTHING = Envelope("", "")
 
 
 class Runner:
-    """The base of the three kinds: of processors, of simple mediators, of mediators."""
+    """The base of the four kinds: of processors, simple mediators, mediators, workflow processors."""
 
     def __init__(self, component: str, shard: Shard, workplace: Workplace) -> None:
         self.component = component
@@ -88,7 +90,7 @@ class Runner:
     def fail(
         self, delivery: Delivery, error: BaseException, handler: str = "", extra: Sequence[Item] = ()
     ) -> None:
-        """Put a delivery among the failures; a flow that waits for it is told."""
+        """Hand a delivery to the program that repairs it, or put it among the failures, and tell its flow."""
         self._settle(delivery, (), "", self.failing(delivery, error, handler, extra))
 
     def poisoned(self, delivery: Delivery, error: HandlerError) -> None:
@@ -103,18 +105,34 @@ class Runner:
         self, delivery: Delivery, error: BaseException, handler: str, extra: Sequence[Item]
     ) -> list[Item]:
         """Return the effects of a failure."""
-        envelope = delivery.envelope or _NOTHING
+        envelope, fields = delivery.envelope or _NOTHING, delivery.fields
         culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
-        failure = failure_of(culprit, delivery.fields, error, envelope.attempt)
-        effects = [failed_output(self.keys, failure), *extra]
+        if envelope.time:  # what is not in the entry its id tells, and it gets another one
+            fields = {**fields, b"time": str(envelope.time).encode()}
+        failure = failure_of(culprit, fields, error, envelope.attempt)
+        repair, said = route(self.workplace.topology, failure, error)
         note = error_note(error)
-        if envelope.flow and envelope.step:
-            effects.append(
-                stuck(self.keys.flow(envelope.flow), envelope.run, str(envelope.step), note.encode())
-            )
-            told = ["flow", envelope.flow, "state", "failed", "step", str(envelope.step)]
-            effects.append(add(self.keys.outcomes, "", told))
+        if repair:
+            effects = [repair_output(self.keys, failure, repair), *extra]
+            effects += self.telling(delivery, f"{IN_REPAIR}{repair.component}: {note}", over=False)
+            return [*effects, self.entry(delivery, outcomes.IN_REPAIR, f"by {repair.component}: {note}")]
+        note += f" ({said})" if said else ""
+        effects = [failed_output(self.keys, noted(failure, said)), *extra, *self.telling(delivery, note)]
         return [*effects, self.entry(delivery, outcomes.FAILED, note)]
+
+    def telling(self, delivery: Delivery, why: str, *, over: bool = True) -> list[Item]:
+        """Return the effects that tell the flow which waits for a delivery that it has failed; `over` when no
+        program can help, and those who wait for the flow are to know.
+        """
+        envelope = delivery.envelope or _NOTHING
+        if not (envelope.flow and envelope.step):
+            return []
+        step = str(envelope.step)
+        effects = [stuck(self.keys.flow(envelope.flow), envelope.run, step, why.encode())]
+        if over:
+            told = ["flow", envelope.flow, "state", "failed", "step", step]
+            effects.append(add(self.keys.outcomes, "", told))
+        return effects
 
     def entry(self, delivery: Delivery, outcome: str, note: str = "") -> Item:
         """Return the effect that writes a delivery's line into the settle log."""
@@ -166,8 +184,7 @@ class Runner:
         nothing left to claim, and without this entry the message would be nowhere.
         """
         error = HandlerError("the server refused the outputs of this delivery; the worker's log says why")
-        culprit = Culprit(self.component, self.component, delivery.lane.channel)
-        effects = [failed_output(self.keys, failure_of(culprit, delivery.fields, error, 1))]
+        effects = [failed_output(self.keys, self.refused(delivery, error))]
 
         def then(code: int) -> None:
             if code == ALREADY_HANDLED:
@@ -175,6 +192,11 @@ class Runner:
             delivery.lane.release(delivery)
 
         self.shard.settler.put(Transition((), (self.claim(delivery, ""),), effects), then)
+
+    def refused(self, delivery: Delivery, error: HandlerError) -> Failure:
+        """Return the failure of a delivery whose settle the server refused."""
+        culprit = Culprit(self.component, self.component, delivery.lane.channel)
+        return failure_of(culprit, delivery.fields, error, 1)
 
     def forget_starts(self, deliveries: Sequence[Delivery]) -> None:
         """Forget the starts of deliveries that their former owner has settled after all, as it thawed."""

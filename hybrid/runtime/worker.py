@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
+from itertools import repeat
 from typing import Any
 
 from hybrid.broker.shard import Shard, Store
@@ -28,6 +29,7 @@ from hybrid.runtime.listening import Ear, Listening
 from hybrid.runtime.orphans import Orphans
 from hybrid.runtime.processing import ProcessorRunner
 from hybrid.runtime.reader import Reader
+from hybrid.runtime.repairing import RepairRunner
 from hybrid.runtime.runner import Runner
 from hybrid.runtime.schedule import Schedule
 from hybrid.runtime.workplace import Workplace, consumer_name
@@ -148,6 +150,11 @@ class Worker:
         queues: list[Lane] = []
         for name in self.names:
             runner = self._runner(name, shard)
+            if fixer := topology.fixers.get(name):
+                failing = map(keys.repair, repeat(name), topology.repaired_by(fixer))
+                base = self._workplace.settings.concurrency
+                queues += [Lane(shard, queue, runner, QUEUE_GROUP, base) for queue in failing]
+                continue
             processor = topology.processors.get(name)
             base = self._workplace.settings.concurrency if processor else BASE
             queues.append(Lane(shard, keys.own(name), runner, QUEUE_GROUP, base))
@@ -200,6 +207,8 @@ class Worker:
             return FrontRunner(topology.fronts[name], shard, workplace)
         if name in topology.mediators:
             return MediatorRunner(topology.mediators[name], shard, workplace)
+        if name in topology.fixers:
+            return RepairRunner(topology.fixers[name], shard, workplace)
         return ProcessorRunner(topology.processors[name], shard, workplace)
 
     async def _restore(self) -> None:

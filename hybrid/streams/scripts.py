@@ -151,15 +151,23 @@ class Scripts:
         return Moved(reply[0], reply[1], reply[2].decode()) if reply else None
 
     async def remove(
-        self, keys: list[str], group: str, channel: str, *, whole: bool, anyway: bool
+        self,
+        keys: list[str],
+        group: str,
+        channel: str,
+        repairs: Sequence[str] = (),
+        *,
+        whole: bool,
+        anyway: bool,
     ) -> Removed:
         """Delete a group of a topic; `whole` when its component goes with it, `anyway` with all that it has
         besides.
 
         `keys` are the topic, the groups' hash, the counters' hash, the starts' hash, the component's own
-        queue, later, failed, held and gate, and the leases of those whose life forbids it.
+        queue, later, failed, held and gate, its queues of repairs (`repairs` are their counters), and the
+        leases of those whose life forbids it.
         """
-        words = [group, f"{channel}|{group}", f"entered:{channel}", int(whole), int(anyway)]
+        words = [group, f"{channel}|{group}", f"entered:{channel}", int(whole), int(anyway), *repairs]
         return Removed(*await self._call("remove", keys, *words))
 
     async def groups(self, groups: str, topics: dict[str, str]) -> dict[str, list[GroupRow]]:

@@ -234,7 +234,8 @@ async def test_what_has_failed_is_not_thrown_away_unless_forced(place, store):
     await place(listener("ear", Heard, fails=[1])).run(*(Heard(n=n) for n in range(3)))
     now = place()
     with pytest.raises(
-        ApplicationError, match=r"ear has 1 failed deliveries, 0 to be tried again, 0 held and 0 on its own"
+        ApplicationError,
+        match=r"ear has 1 failed deliveries, 0 in repair, 0 to be tried again, 0 held and 0 on its own",
     ):
         await remove(store, now.app.topology, await now.group("ear"))
     assert (await now.books("ear")).failed == 1
