@@ -65,6 +65,8 @@ _READ: dict[bytes, tuple[int, bool]] = {
     name.encode(): (index, field in _INTEGERS)
     for index, (name, field) in enumerate(zip(_NAMES, Envelope._fields, strict=True))
 }
+FACTS = frozenset((*_READ, b"data"))
+"""The names of the fields that `to_fields` writes."""
 _TYPE, _TIME = map(_NAMES.index, ("type", "time"))
 _TELLABLE = ("corr", "cause", "source", "flow", "run", "step")
 _CORRELATION, _CAUSE, _SOURCE, _FLOW, _RUN, _STEP = map(_NAMES.index, _TELLABLE)

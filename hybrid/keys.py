@@ -9,7 +9,9 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
                                               back for one group
     {app.domain.0}:topic:TYPE         stream  the broadcasts of an event type
     {app.domain.0}:later:NAME         zset    deliveries of a group that wait for their next attempt
-    {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
+    {app.domain.0}:failed:NAME        stream  the desk: deliveries of a group that no retry could cure
+    {app.domain.0}:archived:NAME      stream  those of them that were put away
+    {app.domain.0}:desk-log           stream  what people did at the desk
     {app.domain.0}:timers             zset    timeouts of flow steps
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
@@ -43,6 +45,7 @@ class Keys:
         self.outcomes = p + "outcomes"
         self.log = p + "log"
         self.counters = p + "counters"
+        self.desk_log = p + "desk-log"
         self.groups = p + "groups"
         self.seen_new = p + "seen:new"
         self.seen_old = p + "seen:old"
@@ -54,6 +57,7 @@ class Keys:
         self.topic = cache(lambda type: f"{p}topic:{type}")
         self.later = cache(lambda name: f"{p}later:{name}")
         self.failed = cache(lambda name: f"{p}failed:{name}")
+        self.archived = cache(lambda name: f"{p}archived:{name}")
 
     def flow(self, id: str) -> str:
         """Return the key of a flow's record."""
@@ -76,5 +80,6 @@ class Keys:
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        kinds = ["command", "event", "own", "topic", "later", "failed", "flow", "history"]
+        bounded.append("desk-log")
+        kinds = ["command", "event", "own", "topic", "later", "failed", "archived", "flow", "history"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

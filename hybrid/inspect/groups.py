@@ -208,19 +208,20 @@ async def _is_last(shard: Shard, topology: Topology, views: Sequence[GroupView])
 
 async def _check_nothing_besides(shard: Shard, group: str) -> None:
     keys = shard.keys
-    own, failed = await shard.queries.lengths([keys.own(group), keys.failed(group)])
+    places = [keys.own(group), keys.failed(group), keys.archived(group)]
+    own, failed, archived = await shard.queries.lengths(places)
     later = await shard.queries.size(keys.later(group))
-    if own + failed + later:
+    if own + failed + archived + later:
         raise ApplicationError(
-            f"{group} has {failed:,} failed deliveries, {later:,} to be tried again and {own:,} on its own"
-            " queue, which would go with it: see `hybrid failed list`; --force throws them away"
+            f"{group} has {failed + archived:,} failed deliveries, {later:,} to be tried again and {own:,} on"
+            " its own queue, which would go with it: see `hybrid desk list`; --force throws them away"
         )
 
 
 async def _remove(shard: Shard, view: GroupView, *, whole: bool, force: bool) -> list[Removal]:
     keys, group = shard.keys, view.group
     names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
-    names += [keys.own(group), keys.later(group), keys.failed(group)]
+    names += [keys.own(group), keys.later(group), keys.failed(group), keys.archived(group)]
     if not force:
         rows = await shard.queries.consumers(keys.topic(view.topic), group)
         names += [keys.lease(name) for name, _ in rows]

@@ -51,6 +51,7 @@ class GroupLedger:
     pending: int
     later: int
     failed: int
+    archived: int
     missing: int
     channels: tuple[ChannelLedger, ...]
 
@@ -148,7 +149,7 @@ async def _look(shard: Shard, layouts: dict[str, Layout]) -> list[GroupLedger]:
     keys = [shard.keys.counters, shard.keys.groups]
     shape: list[Any] = []
     for name, found in layouts.items():
-        keys += [shard.keys.later(name), shard.keys.failed(name)]
+        keys += [shard.keys.later(name), shard.keys.failed(name), shard.keys.archived(name)]
         keys += [shard.keys.prefix + channel for channel in found.channels]
         shape.append([name, len(found.queues), len(found.topics), found.channels])
     rows = await shard.scripts.ledger(keys, QUEUE_GROUP, shape)
@@ -156,7 +157,7 @@ async def _look(shard: Shard, layouts: dict[str, Layout]) -> list[GroupLedger]:
 
 
 def _group(shard: int, found: Layout, row: Sequence[Any]) -> GroupLedger:
-    name, later, failed, settled, expired, discarded, cut, rows = row
+    name, later, failed, archived, settled, expired, discarded, cut, rows = row
     channels = tuple(
         ChannelLedger(channel, entered, waiting, pending, int(oldest.partition("-")[0] or 0))
         for channel, entered, waiting, pending, oldest, _ in rows
@@ -165,8 +166,8 @@ def _group(shard: int, found: Layout, row: Sequence[Any]) -> GroupLedger:
         sum(getattr(channel, what) for channel in channels) for what in ("entered", "waiting", "pending")
     )
     left = settled + expired + discarded + cut
-    missing = entered - left - waiting - pending - later - failed
+    missing = entered - left - waiting - pending - later - failed - archived
     return GroupLedger(
         name, shard, found.retired, entered, settled, expired, discarded, cut,
-        waiting, pending, later, failed, missing, channels,
+        waiting, pending, later, failed, archived, missing, channels,
     )  # fmt: skip

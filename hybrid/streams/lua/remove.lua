@@ -1,9 +1,9 @@
 -- remove: delete a group of a topic with its marks, and take what it had out of the books.
 --
--- KEYS     topic, groups' hash, counters' hash, starts' hash, the component's own queue, later and failed, then the leases
---          of the group's consumers (none to ask nobody)
+-- KEYS     topic, groups' hash, counters' hash, starts' hash, the component's own queue, later, failed and archived, then
+--          the leases of the group's consumers (none to ask nobody)
 -- ARGV     group, TOPIC|GROUP, the topic's counter, 1 when the component goes with this, its last group, 1 to throw away
---          what the component has besides (own, later, failed)
+--          what the component has besides (own, later, failed, archived)
 -- returns  {1, entries that were waiting, pending, thrown away}; {0, …} there was no such group; {-1, …} a consumer lives;
 --          {-2, 0, 0, how many} the component has something besides
 --
@@ -11,9 +11,9 @@
 
 local call = redis.call
 local topic, group, field = KEYS[1], ARGV[1], ARGV[2]
-local own, later, failed = KEYS[5], KEYS[6], KEYS[7]
+local own, later, failed, archived = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local whole = ARGV[4] == '1'
-for i = 8, #KEYS do
+for i = 9, #KEYS do
   if call('EXISTS', KEYS[i]) == 1 then return { -1, 0, 0, 0 } end
 end
 
@@ -27,7 +27,7 @@ if call('EXISTS', topic) == 1 then
 end
 local base = call('HGET', KEYS[2], 'base:' .. field)
 if not last and not base then return { 0, 0, 0, 0 } end
-local besides = whole and call('XLEN', own) + call('ZCARD', later) + call('XLEN', failed) or 0
+local besides = whole and call('XLEN', own) + call('ZCARD', later) + call('XLEN', failed) + call('XLEN', archived) or 0
 if besides > 0 and ARGV[5] ~= '1' then return { -2, 0, 0, besides } end
 
 local waiting = 0
@@ -52,7 +52,7 @@ if base then
   local had = counter(ARGV[3]) - base - waiting - (pending or 0)
   local left = counter('settled:' .. group) - had
   if whole then
-    call('UNLINK', own, later, failed)
+    call('UNLINK', own, later, failed, archived)
     left = left + besides + counter('expired:' .. group) + counter('discarded:' .. group) + counter('cut:' .. group)
     call('HDEL', KEYS[3], 'expired:' .. group, 'discarded:' .. group, 'cut:' .. group)
   end
