@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from cli import completion
+from cli.asking import confirm
 from cli.environment import environment, run
 from cli.moments import stream_id
 from cli.output import Column, as_json, clock, err, out, span, table
-from cli.reading import BadInput
 from hybrid.inspect.groups import GroupView, Removal, Reset, chosen, groups, remove, reset
 from hybrid.messages import kebab
 from hybrid.positions import BEGINNING, NOW
@@ -112,7 +111,7 @@ def reset_group(
     if not yes:
         for plan in run(lambda: work(False)):
             err(f"{_named(plan)}: {_moved(plan)}")
-        _confirm("Reset it?")
+        confirm("Reset it?")
     done = run(lambda: work(True))
     if as_data:
         as_json(done)
@@ -145,7 +144,7 @@ def remove_group(
     if not yes:
         for view in run(lambda: _chosen(ctx, group, topic)):
             err(f"{_named(view)}: {view.waiting:,} waiting, {view.pending:,} in work, never to be had")
-        _confirm("Remove it?")
+        confirm("Remove it?")
     done = run(work)
     if as_data:
         as_json(done)
@@ -158,17 +157,6 @@ def remove_group(
 async def _chosen(ctx: typer.Context, group: str, topic: str) -> list[GroupView]:
     async with environment(ctx).store() as (app, store):
         return await chosen(store, app.topology, group, kebab(topic))
-
-
-def _confirm(question: str) -> None:
-    """Ask on the terminal. Ends the command when the answer is no; raises BadInput when nobody answers."""
-    err(f"{question} [y/N]")
-    answer = sys.stdin.readline()
-    if not answer:
-        raise BadInput("nobody answered, and nothing was changed: --yes does it without asking")
-    if answer.strip().lower() not in ("y", "yes"):
-        err("nothing was changed")
-        raise typer.Exit(1)
 
 
 def _named(thing: GroupView | Reset | Removal) -> str:

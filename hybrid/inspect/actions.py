@@ -37,14 +37,14 @@ RESULTS = {RETRY: SENT_BACK, EDIT: SENT_BACK, DISCARD: DISCARDED, ARCHIVE: ARCHI
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an action came to for one failure; `why` when it was refused; `message` is the id under which the
-    message goes on.
-    """
+    """What an action came to for one failure, and why when it was refused."""
 
     id: str
     result: str
     why: str = ""
     message: str = ""
+    """The message's id; `new` the one under which it goes on, when it was mended."""
+    new: str = ""
 
 
 class Order(NamedTuple):
@@ -71,7 +71,7 @@ class Desk:
     async def would(self, orders: Sequence[Order]) -> list[Outcome]:
         """Return what sending these back would come to as things stand now. Nothing is changed."""
         return [
-            Outcome(order.view.id, REFUSED if why else WOULD, why)
+            Outcome(order.view.id, REFUSED if why else WOULD, why, order.view.message)
             for order, why in zip(orders, await self._refusals(orders, awaited=True), strict=True)
         ]
 
@@ -97,7 +97,7 @@ class Desk:
         view = order.view
         shard, failure = view.source
         if why:
-            return Outcome(view.id, REFUSED, why)
+            return Outcome(view.id, REFUSED, why, view.message)
         id, fields = self._going_back(order)
         way = await self._way(order, fields)
         line = logged(shard.keys, self.deed, self._line(order, id))
@@ -105,11 +105,13 @@ class Desk:
         transition = Transition(way.checks, [take(place, failure.entry)], [*way.effects, line])
         code = await shard.settler.settle(transition)
         if code == APPLIED:
-            return Outcome(view.id, RESULTS[self.deed.action], "", id)
+            new = id if id != view.message else ""
+            return Outcome(view.id, RESULTS[self.deed.action], "", view.message, new)
         gone = code == CHECK_FAILED and not await shard.queries.range(place, failure.entry, failure.entry, 1)
         if code == ALREADY_HANDLED or gone:
-            return Outcome(view.id, ALREADY)
-        return Outcome(view.id, REFUSED, _moved_on(view) if code == CHECK_FAILED else SERVER)
+            return Outcome(view.id, ALREADY, "", view.message)
+        why = _moved_on(view) if code == CHECK_FAILED else SERVER
+        return Outcome(view.id, REFUSED, why, view.message)
 
     def _going_back(self, order: Order) -> tuple[str, dict[bytes, bytes]]:
         """Return the id and the fields of what goes back; no fields when nothing does."""

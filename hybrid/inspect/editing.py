@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid.codec import unpack
+from hybrid.codec import pack, shown, unpack
 from hybrid.errors import MessageError
 from hybrid.inspect.failures import FailureView
 from hybrid.inspect.shown import MASK
@@ -41,6 +41,19 @@ def edited(topology: Topology, view: FailureView, given: Any) -> Message:
     return topology.catalog.validate(view.type, values)
 
 
+def changed(view: FailureView, message: Message) -> list[tuple[str, Any, Any]]:
+    """Return what is different in a mended message, as `changes` does; of a secret only that it is so."""
+    before, after = view.data, shown(message)
+    found = changes(before, after)
+    exact = changes(unpack(view.source[1].data), unpack(pack(message.__dict__)))
+    for path, was, _ in exact:
+        hidden = _mask_above(after, path)
+        another = (hidden, MASK, f"{MASK} (another secret)")
+        if hidden and hidden == _mask_above(before, path) and was is not ABSENT and another not in found:
+            found.append(another)
+    return found
+
+
 def changes(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
     """Return what differs between two messages as they are shown: (field, before, after), ABSENT for what is
     not there.
@@ -69,6 +82,8 @@ def _merged(given: Any, shown: Any, exact: Any, path: str) -> Any:
         inner = {name: _inner(value, shown, exact, name, path) for name, value in given.items()}
         return {name: value for name, value in inner.items() if value is not _DEFAULT}
     if isinstance(given, list):
+        if not (_masked(shown) or _masked(given)):
+            return given  # as a whole: a set's order is another one each time it is shown
         _check_unmoved(given, shown, path)
         return [_inner(value, shown, exact, at, path) for at, value in enumerate(given)]
     return given
@@ -91,8 +106,8 @@ def _at(data: Any, name: Any) -> Any:
 
 
 def _check_unmoved(given: list[Any], shown: Any, path: str) -> None:
-    """Raise MessageError when a list that was reordered, or has another length, has masks in it: which secret
-    each stands for can't be told.
+    """Raise MessageError when a list with masks was reordered, or has another length: which secret each
+    stands for can't be told.
     """
     was = shown if isinstance(shown, list) else []
     moved = len(given) != len(was) or any(a != b and a in was for a, b in zip(given, was, strict=False))
@@ -106,3 +121,13 @@ def _check_unmoved(given: list[Any], shown: Any, path: str) -> None:
 def _masked(value: Any) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return value == MASK or any(map(_masked, inner))
+
+
+def _mask_above(data: Any, path: str) -> str:
+    """Return the part of a path that leads to a mask, "" when none does."""
+    parts = path.split(".")
+    for at, part in enumerate(parts):
+        data = _at(data, int(part) if isinstance(data, list) and part.isdecimal() else part)
+        if data == MASK:
+            return ".".join(parts[: at + 1])
+    return ""

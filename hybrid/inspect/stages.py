@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 
@@ -92,9 +92,7 @@ async def staged(desk: Desk, orders: AsyncIterator[Order], plan: Plan) -> AsyncI
             return
 
 
-async def batches(
-    orders: AsyncIterator[Order], sizes: chain[int] | repeat[int]
-) -> AsyncIterator[list[Order]]:
+async def batches(orders: AsyncIterator[Order], sizes: Iterator[int]) -> AsyncIterator[list[Order]]:
     """Gather orders into batches of these sizes; the last may be smaller."""
     batch: list[Order] = []
     size = next(sizes)
@@ -140,7 +138,7 @@ class Following:
         for at, (order, outcome) in enumerate(zip(orders, outcomes, strict=True)):
             if outcome.result == SENT_BACK:
                 shard, failure = order.view.source
-                waiting[shard.number, failure.component, outcome.message or failure.flow] = at
+                waiting[shard.number, failure.component, outcome.new or outcome.message or failure.flow] = at
         until = time.monotonic() + patience
         while waiting and time.monotonic() < until:
             for place, result in await self._look():

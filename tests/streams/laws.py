@@ -72,7 +72,13 @@ class Laws:
         for name in (MEDIATOR, *COMMANDS, *GROUPS):
             streams = [*queues.get(name, ()), self.keys.own(name)]
             topics = [self.world.topic] * (name in GROUPS)
-            keys += [self.keys.later(name), self.keys.failed(name), self.keys.archived(name), *streams, *topics]
+            keys += [
+                self.keys.later(name),
+                self.keys.failed(name),
+                self.keys.archived(name),
+                *streams,
+                *topics,
+            ]
             channels = [self.keys.channel(key) for key in (*streams, *topics)]
             layout.append([name, len(streams), len(topics), channels])
         for name, later, failed, *left, channels in await self.world.scripts.ledger(
