@@ -72,7 +72,7 @@ def _print(found: Status) -> None:
     _ledger(found.ledger)
     flows = ", ".join(f"{count:,} {state}" for state, count in found.flows.items())
     out(f"flows: {flows}")
-    out(f"failures: {found.failures:,}" + (" (`hybrid failed list`)" if found.failures else ""))
+    out(f"failures: {found.failures:,}" + (" (`hybrid desk`)" if found.failures else ""))
     out(f"ledger: {'balanced' if found.ledger.balanced else 'DOES NOT BALANCE'}")
     for problem in found.problems:
         err(f"! {problem}")
@@ -100,6 +100,7 @@ def _ledger(ledger: Ledger) -> None:
         "pending",
         "later",
         "failed",
+        "archived",
         "missing",
     )
     totals: dict[str, list[int]] = {}

@@ -143,6 +143,8 @@ async def retry_all(desk: Desk, some: AsyncIterator[Order], staging: Staging, te
     if staging.dry_run:
         async for batch in batches(some, repeat(BATCH)):
             telling.take(await desk.would(batch))
+        if plan:
+            err(f"in stages of {', '.join(map(str, plan.sizes))}, and so on with {plan.sizes[-1]}")
         return
     if plan is None:
         async for outcomes in sent(desk, some, Pace(staging.per_second())):

@@ -12,11 +12,12 @@ import typer
 
 from cli import completion
 from cli.moments import stream_id
+from cli.output import clock
 from cli.reading import BadInput
 from hybrid.broker.shard import Store
 from hybrid.inspect.actions import Order
 from hybrid.inspect.desk import Selection, selected
-from hybrid.inspect.desk_log import Deed
+from hybrid.inspect.desk_log import Deed, desk_log
 from hybrid.inspect.failures import FailureView, named
 from hybrid.messages import kebab
 from hybrid.topology import Topology
@@ -102,11 +103,16 @@ def user() -> str:
 
 
 async def there(store: Store, topology: Topology, id: str) -> list[FailureView]:
-    """Return the failures that answer to a name. Raises BadInput when there is none."""
-    found = await named(store, topology, id)
-    if not found:
-        raise BadInput(f"no failure {id}: it was never there, or has been handled (`hybrid desk log {id}`)")
-    return found
+    """Return the failures that answer to a name. Raises BadInput when there is none, which says who handled
+    it if somebody has.
+    """
+    if found := await named(store, topology, id):
+        return found
+    for line in await desk_log(store, id, 1) if id else []:
+        raise BadInput(
+            f"{id} is not at the desk: already handled ({line.action} by {line.who}, {clock(line.when)})"
+        )
+    raise BadInput(f"no failure {id}: it is not at the desk, and nobody has handled it (`hybrid desk list`)")
 
 
 async def orders(

@@ -112,6 +112,7 @@ def picture(difference: Changes) -> Text:
         for sign, value, style in (("-", before, "red"), ("+", after, "green")):
             if value != ABSENT:
                 lines.append(f"{sign} {clean(path)}: {compact(value)}\n", style)
+    lines.rstrip()
     return lines
 
 

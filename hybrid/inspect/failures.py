@@ -120,15 +120,15 @@ async def named(store: Store, topology: Topology, name: str) -> list[FailureView
     """
     found: list[FailureView] = []
     for archived in (False, True):
-        if (handle := HANDLE.fullmatch(name)) and int(handle["shard"] or 0) < len(store.shards):
-            shard, entry = store.shards[int(handle["shard"] or 0)], handle["entry"]
-            place = where(shard, handle["component"], archived)
-            for id, fields in await shard.queries.range(place, entry, entry, 1):
-                failure = Failure.read(handle["component"], id, fields)
-                found.append(view(topology, shard, failure, archived))
-        else:
+        if handle := HANDLE.fullmatch(name):
+            component, entry = handle["component"], handle["entry"]
+            for shard in store.shards[int(handle["shard"] or 0) :][:1]:
+                place = where(shard, component, archived)
+                for id, fields in await shard.queries.range(place, entry, entry, 1):
+                    found.append(view(topology, shard, Failure.read(component, id, fields), archived))
+        elif name:
             async for shard, failure in failures(store, topology, archived):
-                if name and name in _names(failure):
+                if name in _names(failure):
                     found.append(view(topology, shard, failure, archived))
     return found
 
