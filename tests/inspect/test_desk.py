@@ -256,7 +256,7 @@ class TestActions:
         (line,) = await desk_log(office.store)
         assert line.action in results[1]
 
-    async def test_a_flow_that_waits_no_longer(self, office):
+    async def test_what_is_gone_is_already_handled_whatever_its_flow_says(self, office):
         async with office.started() as (_, _):
             failed = await office.one()
             again = view(office.app.topology, *failed.source)
