@@ -1,4 +1,4 @@
-"""Asking before something is done that can't be undone."""
+"""Asking the person at the terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from cli.reading import BadInput
 
 def confirm(question: str) -> None:
     """Ask on the terminal. Ends the command when the answer is no; raises BadInput when nobody answers."""
+    if not agreed(question):
+        err("nothing was changed")
+        raise typer.Exit(1)
+
+
+def agreed(question: str) -> bool:
+    """Ask on the terminal, and return whether the answer is yes. Raises BadInput when nobody answers."""
     err(f"{question} [y/N]")
     answer = sys.stdin.readline()
     if not answer:
         raise BadInput("nobody answered, and nothing was changed: --yes does it without asking")
-    if answer.strip().lower() not in ("y", "yes"):
-        err("nothing was changed")
-        raise typer.Exit(1)
+    return answer.strip().lower() in ("y", "yes")

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from cli.commands import (
     demo,
+    desk,
     doctor,
     explain,
     failed,
@@ -52,6 +53,7 @@ app = typer.Typer(
 for module in (demo, run, send, subscribe, explain, status, watch, tail, trace, topology, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(flows.app)
+app.add_typer(desk.app)
 app.add_typer(failed.app)
 app.add_typer(held.app)
 app.add_typer(groups.app)

@@ -76,11 +76,11 @@ class Reader:
         JSON. One that the field does not take as text, and that is a JSON number, true, false or null, is
         taken as that.
         """
-        pairs = [_pair(word) for word in words]
+        pairs = [pair(word) for word in words]
         try:
             return self.event(type, _nested(pairs, {}))
         except InvalidMessage as error:
-            better = {key: json.loads(value) for key, value in pairs if _fits(key, value, error)}
+            better = {key: json.loads(value) for key, value in pairs if fits(key, value, error)}
             if not better:
                 raise
         try:
@@ -179,7 +179,7 @@ def parsed(raw: bytes | str) -> Any:
         raise BadInput(f"no JSON that we take: {_cut(str(error))}") from None
 
 
-def _pair(word: str) -> tuple[str, Any]:
+def pair(word: str) -> tuple[str, Any]:
     """Return the key and the value of `key=value` or `key:=JSON`; a value that is JSON by its look is
     parsed.
     """
@@ -229,7 +229,7 @@ def _lists(value: Any) -> Any:
     return {key: _lists(inner) for key, inner in value.items()}
 
 
-def _fits(key: str, value: Any, error: InvalidMessage) -> bool:
+def fits(key: str, value: Any, error: InvalidMessage) -> bool:
     """Tell whether a value was refused as text and reads as a JSON scalar."""
     short = isinstance(value, str) and len(value) < 400
     return short and _refused(key, error) and bool(_SCALAR.fullmatch(value))

@@ -65,6 +65,8 @@ _READ: dict[bytes, tuple[int, bool]] = {
     name.encode(): (index, field in _INTEGERS)
     for index, (name, field) in enumerate(zip(_NAMES, Envelope._fields, strict=True))
 }
+FACTS = frozenset((*_READ, b"data"))
+"""The names of the fields that `to_fields` writes."""
 _TYPE, _TIME = map(_NAMES.index, ("type", "time"))
 _TELLABLE = ("corr", "cause", "source", "flow", "run", "step")
 _CORRELATION, _CAUSE, _SOURCE, _FLOW, _RUN, _STEP = map(_NAMES.index, _TELLABLE)
@@ -135,11 +137,6 @@ def from_fields(fields: dict[bytes, bytes], entry: bytes) -> Envelope:
     if not values[_TIME]:
         values[_TIME] = int(entry.partition(b"-")[0])
     return _NEW(Envelope, values)
-
-
-def beside(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return the fields of an entry that are neither the envelope's nor the data."""
-    return {name: value for name, value in fields.items() if name not in _READ and name != b"data"}
 
 
 Told = tuple[str, str, str, str, int, int]

@@ -9,10 +9,12 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
                                               back for one group
     {app.domain.0}:topic:TYPE         stream  the broadcasts of an event type
     {app.domain.0}:later:NAME         zset    deliveries of a group that wait for their next attempt
-    {app.domain.0}:failed:NAME        stream  deliveries of a group that no retry could cure
+    {app.domain.0}:failed:NAME        stream  the desk: deliveries of a group that no retry could cure
+    {app.domain.0}:archived:NAME      stream  those of them that were put away
+    {app.domain.0}:desk-log           stream  what people did at the desk
     {app.domain.0}:gate:NAME          hash    whose turn it is: per channel and key the message in work
     {app.domain.0}:held:NAME          zset    deliveries of a group that wait for the one before of their key
-    {app.domain.0}:repair:FIXER/NAME  stream  those of them that a workflow processor looks at first
+    {app.domain.0}:repair:FIXER/NAME  stream  deliveries of a group that a workflow processor looks at first
     {app.domain.0}:timers             zset    timeouts of flow steps
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
@@ -46,6 +48,7 @@ class Keys:
         self.outcomes = p + "outcomes"
         self.log = p + "log"
         self.counters = p + "counters"
+        self.desk_log = p + "desk-log"
         self.groups = p + "groups"
         self.seen_new = p + "seen:new"
         self.seen_old = p + "seen:old"
@@ -60,6 +63,7 @@ class Keys:
         self.gate = cache(lambda name: f"{p}gate:{name}")
         self.held = cache(lambda name: f"{p}held:{name}")
         self.repair = cache(lambda fixer, name: f"{p}repair:{fixer}/{name}")
+        self.archived = cache(lambda name: f"{p}archived:{name}")
 
     def flow(self, id: str) -> str:
         """Return the key of a flow's record."""
@@ -72,6 +76,12 @@ class Keys:
     def lease(self, consumer: str) -> str:
         """Return the key of a consumer's lease."""
         return f"{self.prefix}lease:{consumer}"
+
+    def places(self, name: str) -> list[str]:
+        """Return the keys of the places, besides channels, where deliveries of a component are: later,
+        failed, archived, held.
+        """
+        return [self.later(name), self.failed(name), self.archived(name), self.held(name)]
 
     def stream(self, channel: str) -> str:
         """Return the key of a channel; the reverse of `channel`."""
@@ -86,17 +96,7 @@ class Keys:
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        kinds = [
-            "command",
-            "event",
-            "own",
-            "topic",
-            "later",
-            "failed",
-            "repair",
-            "gate",
-            "held",
-            "flow",
-            "history",
-        ]
+        bounded.append("desk-log")
+        kinds = ["command", "event", "own", "topic", "later", "failed", "archived", "repair", "gate", "held"]
+        kinds += ["flow", "history"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

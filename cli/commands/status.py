@@ -72,7 +72,7 @@ def _print(found: Status) -> None:
     _ledger(found.ledger)
     flows = ", ".join(f"{count:,} {state}" for state, count in found.flows.items())
     out(f"flows: {flows}")
-    out(f"failures: {found.failures:,}" + (" (`hybrid failed list`)" if found.failures else ""))
+    out(f"failures: {found.failures:,}" + (" (`hybrid desk`)" if found.failures else ""))
     out(f"ledger: {'balanced' if found.ledger.balanced else 'DOES NOT BALANCE'}")
     for problem in found.problems:
         err(f"! {problem}")
@@ -102,6 +102,7 @@ def _ledger(ledger: Ledger) -> None:
         "repair",
         "later",
         "failed",
+        "archived",
         "held",
         "missing",
     )

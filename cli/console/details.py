@@ -105,7 +105,7 @@ def failure(snapshot: Snapshot, id: str) -> RenderableType:
     lines = [_line((f"{name:>10}  ", "dim"), clean(value)) for name, value in facts.items()]
     lines += [Text(""), _line(("data  ", "dim"), compact(found.data)), Text("")]
     lines += [Text(clean(line)) for line in found.traceback.splitlines()]
-    lines.append(_line(("`hybrid failed retry` sends it back to the group in which it failed", "dim")))
+    lines.append(_line(("R sends it back; `hybrid desk` mends it, gives it up or puts it away", "dim")))
     return Group(*lines)
 
 

@@ -17,11 +17,15 @@ from cli.console.picture import Size, picture, plain
 from cli.console.state import State, pressed
 from cli.console.terminal import Keys
 from cli.console.views import ALL, rows_of
+from cli.desk.acting import line
+from cli.desk.choosing import user
 from cli.output import clock, out
 from hybrid import App
 from hybrid.broker.shard import Store
 from hybrid.errors import HybridError, ServerError
-from hybrid.inspect.failures import named, retry
+from hybrid.inspect.actions import ALREADY, RETRY, Desk, Order
+from hybrid.inspect.desk_log import Deed
+from hybrid.inspect.failures import named
 from hybrid.inspect.snapshot import Sampler, Snapshot
 
 PAUSE = 1.0
@@ -120,8 +124,10 @@ class Watch:
             self.said = "this console only looks: `hybrid watch --allow-actions` may send back"
             return
         try:
-            (sent,) = await retry(await named(self.store, self.app.topology, id)) or [False]
-            self.said = f"{id}: sent back" if sent else f"{id}: already handled"
+            desk = Desk(self.store, self.app.topology, Deed(user(), RETRY, "in hybrid watch"))
+            orders = [Order(view) for view in await named(self.store, self.app.topology, id)]
+            said = [line(outcome) for outcome in await desk.act(orders)]
+            self.said = "; ".join(said) or f"{id}  {ALREADY}"
             await self._refresh()
         except HybridError as error:
             self.said = str(error)

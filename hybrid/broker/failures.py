@@ -12,10 +12,13 @@ import msgpack
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.envelope import Envelope, from_fields
 from hybrid.errors import HybridError
+from hybrid.ids import derived_id
 from hybrid.keys import Keys
 from hybrid.streams.transitions import Item, add
 
 MAX_TEXT = 20_000
+SENT_BACK = b"sent-back"
+"""The field, beside the envelope, that counts how often people have sent a message back."""
 _INSTALLED = re.compile(r"site-packages|dist-packages|lib[/\\]python\d|^<").search
 """A file that is no user's code: a package's, Python's own, or none."""
 
@@ -38,13 +41,29 @@ class Failure:
     note: str = ""
     """What a program that tried to repair it says."""
     failed: int = 0
+    """When, in ms; 0 for one that goes to the desk only now."""
 
     @property
     def fingerprint(self) -> str:
         """What failures of one cause have in common: the exception's type, and the user's code that raised it
         (the idea of Wolverine's dead letter queue).
         """
-        return f"{self.error} in {self.frame}" if self.frame else self.error
+        return fingerprint(self.error, self.frame)
+
+    @property
+    def sent_back(self) -> int:
+        """How often people have sent it back before it failed again."""
+        told = self.fields.get(SENT_BACK, b"0")
+        return int(told) if told.isdigit() else 0
+
+    @property
+    def kind(self) -> bytes:
+        """What failures that are counted together have in common: a field of its own, which can be read
+        without the rest (see kinds.lua).
+        """
+        type = self.fields.get(b"type", b"")
+        error, frame = (text.encode(errors="replace") for text in (self.error, self.frame))
+        return b"\0".join((type, error, frame, b"%d" % self.sent_back))
 
     @property
     def subject(self) -> str:
@@ -81,7 +100,7 @@ class Failure:
         facts = msgpack.unpackb(fields[b"facts"])
         flat = msgpack.unpackb(fields[b"fields"])
         original = dict(zip(flat[::2], flat[1::2], strict=True))
-        moment = int(entry.partition(b"-")[0])
+        moment = int(fields.get(b"failed") or entry.partition(b"-")[0])
         return cls(entry.decode(), component, fields=original, failed=moment, **facts)
 
     def packed(self, note: str = "") -> list[Any]:
@@ -89,7 +108,8 @@ class Failure:
         names = ("channel", "handler", "error", "message", "traceback", "attempts", "frame", "note")
         facts = {name: getattr(self, name) for name in names} | ({"note": note} if note else {})
         flat = [_raw(item) for pair in self.fields.items() for item in pair]
-        return ["facts", msgpack.packb(facts), "fields", msgpack.packb(flat)]
+        since = ["failed", str(self.failed)] if self.failed else []
+        return ["kind", self.kind, *since, "facts", msgpack.packb(facts), "fields", msgpack.packb(flat)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,16 @@ class Culprit:
     component: str
     handler: str
     channel: str
+
+
+def fingerprint(error: str, frame: str) -> str:
+    """Return what failures of one cause have in common, in words."""
+    return f"{error} in {frame}" if frame else error
+
+
+def short_id(fingerprint: str) -> str:
+    """Return a fingerprint as 8 digits that people can type."""
+    return derived_id(fingerprint)[:8]
 
 
 def failure_of(culprit: Culprit, fields: dict[bytes, bytes], error: BaseException, attempts: int) -> Failure:

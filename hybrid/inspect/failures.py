@@ -1,23 +1,20 @@
-"""The failures: what no retry could cure, as people see it; and sending it back to the one group in which it
-failed.
-"""
+"""The failures: what no retry could cure, as people see it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid.broker.failures import Failure
+from hybrid.broker.failures import Failure, short_id
 from hybrid.broker.shard import Shard, Store
 from hybrid.inspect.ledger import layout
 from hybrid.inspect.shown import visible
-from hybrid.repair.ways import sent_back
-from hybrid.streams.transitions import APPLIED
 from hybrid.topology import Topology
 
-PAGE = 500
+PAGE = 200
+HANDLE = re.compile(r"(?P<component>[^/]+)/(?P<entry>\d{1,18}-\d{1,18})(?:/(?P<shard>\d{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +39,46 @@ class FailureView:
     data: Any
     traceback: str
     source: tuple[Shard, Failure] = field(repr=False, compare=False)
+    fingerprint: str = ""
+    """What it has in common with the others of its group, and the group's id: the same in 8 digits."""
+    group: str = ""
+    sent_back: int = 0
+    """How often it was sent back before it failed again."""
+    archived: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return it as plain data, without where it came from."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "source"}
 
-    def answers_to(self, name: str) -> bool:
-        """Tell whether this is a name for it: its handle, its entry, its message's id, or its flow's."""
-        return name in (self.id, self.source[1].entry, self.message, self.flow) and bool(name)
 
-
-async def failures(store: Store, topology: Topology) -> AsyncIterator[FailureView]:
-    """Yield all failures, group by group, oldest first."""
+async def failures(
+    store: Store, topology: Topology, archived: bool = False
+) -> AsyncIterator[tuple[Shard, Failure]]:
+    """Yield all failures that were there when we began, group by group, oldest first; or those that were put
+    away.
+    """
     for shard in store.shards:
-        for name in [group for group in await layout(shard, topology) if group]:
-            after = "-"
-            while entries := await shard.queries.range(shard.keys.failed(name), after, most=PAGE):
+        for name in await components(shard, topology):
+            place = where(shard, name, archived)
+            newest = await shard.queries.newest(place, most=1)
+            after, upto = "-", newest[0][0].decode() if newest else "-"
+            while entries := await shard.queries.range(place, after, upto, PAGE):
                 for entry, fields in entries:
-                    yield view(topology, shard, Failure.read(name, entry, fields))
+                    yield shard, Failure.read(name, entry, fields)
                 after = f"({entries[-1][0].decode()}"
 
 
-def view(topology: Topology, shard: Shard, failure: Failure) -> FailureView:
+async def components(shard: Shard, topology: Topology) -> list[str]:
+    """Return the names of all that can have failures on a shard."""
+    return [group for group in await layout(shard, topology) if group]
+
+
+def where(shard: Shard, component: str, archived: bool) -> str:
+    """Return the stream in which the failures of a component stand."""
+    return shard.keys.archived(component) if archived else shard.keys.failed(component)
+
+
+def view(topology: Topology, shard: Shard, failure: Failure, archived: bool = False) -> FailureView:
     """Return a failure as people see it."""
     envelope = failure.envelope
     wake = failure.fields.get(b"flow", b"").decode(errors="replace")
@@ -92,21 +107,34 @@ def view(topology: Topology, shard: Shard, failure: Failure) -> FailureView:
         visible(topology.catalog, type, failure.data) if b"data" in failure.fields else None,
         failure.traceback,
         (shard, failure),
+        failure.fingerprint,
+        short_id(failure.fingerprint),
+        failure.sent_back,
+        archived,
     )
 
 
 async def named(store: Store, topology: Topology, name: str) -> list[FailureView]:
-    """Return the failures that answer to a name: a handle, an entry, the id of a message or of a flow."""
-    return [found async for found in failures(store, topology) if found.answers_to(name)]
-
-
-async def retry(found: Iterable[FailureView]) -> list[bool]:
-    """Send failures back to the groups in which they failed; return for each whether it was, or was handled
-    already.
+    """Return the failures, put away or not, that answer to a name: a handle, an entry, the id of a message or
+    of a flow.
     """
-    work: Sequence[FailureView] = list(found)
-    sources = [view.source for view in work]
-    codes = await asyncio.gather(
-        *(shard.settler.settle(sent_back(shard.keys, failure)) for shard, failure in sources)
-    )
-    return [code == APPLIED for code in codes]
+    found: list[FailureView] = []
+    for archived in (False, True):
+        if handle := HANDLE.fullmatch(name):
+            component, entry = handle["component"], handle["entry"]
+            for shard in store.shards[int(handle["shard"] or 0) :][:1]:
+                place = where(shard, component, archived)
+                for id, fields in await shard.queries.range(place, entry, entry, 1):
+                    found.append(view(topology, shard, Failure.read(component, id, fields), archived))
+        elif name:
+            async for shard, failure in failures(store, topology, archived):
+                if name in _names(failure):
+                    found.append(view(topology, shard, failure, archived))
+    return found
+
+
+def _names(failure: Failure) -> tuple[str, ...]:
+    """Return what a failure answers to beside its handle: its entry, its message's id, or its flow's."""
+    envelope = failure.envelope
+    wake = failure.fields.get(b"flow", b"").decode(errors="replace")
+    return (failure.entry, envelope.id if envelope else "", wake or (envelope.flow if envelope else ""))

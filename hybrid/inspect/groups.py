@@ -208,15 +208,16 @@ async def _is_last(shard: Shard, topology: Topology, views: Sequence[GroupView])
 
 async def _check_nothing_besides(shard: Shard, group: str) -> None:
     keys = shard.keys
-    own, failed = await shard.queries.lengths([keys.own(group), keys.failed(group)])
+    own, failed, archived = await shard.queries.lengths(
+        [keys.own(group), keys.failed(group), keys.archived(group)]
+    )
     later, held = [await shard.queries.size(key) for key in (keys.later(group), keys.held(group))]
     repair = sum(await shard.queries.lengths([keys.stream(queue) for queue in await _repairs(shard, group)]))
-    if own + failed + later + held + repair:
+    if own + failed + archived + later + held + repair:
         raise ApplicationError(
-            f"{group} has {failed:,} failed deliveries, {repair:,} in repair, {later:,} to be tried again,"
-            f" {held:,} held and"
-            f" {own:,} on its own queue, which would go with it: see `hybrid failed list`; --force throws"
-            " them away"
+            f"{group} has {failed + archived:,} failed deliveries, {repair:,} in repair, {later:,} to be"
+            f" tried again, {held:,} held and {own:,} on its own queue, which would go with it: see"
+            " `hybrid desk list`; --force throws them away"
         )
 
 
@@ -231,7 +232,7 @@ async def _remove(shard: Shard, view: GroupView, *, whole: bool, force: bool) ->
     keys, group = shard.keys, view.group
     names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
     repairs = await _repairs(shard, group)
-    names += [keys.own(group), keys.later(group), keys.failed(group), keys.held(group), keys.gate(group)]
+    names += [keys.own(group), *keys.places(group), keys.gate(group)]
     names += [keys.stream(queue) for queue in repairs]
     if not force:
         rows = await shard.queries.consumers(keys.topic(view.topic), group)

@@ -53,6 +53,7 @@ class GroupLedger:
     """What workflow processors look at, or will; not among what is waiting and pending."""
     later: int
     failed: int
+    archived: int
     held: int
     """What waits for the one before of its key."""
     missing: int
@@ -161,7 +162,7 @@ async def _look(shard: Shard, layouts: dict[str, Layout]) -> list[GroupLedger]:
     keys = [shard.keys.counters, shard.keys.groups]
     shape: list[Any] = []
     for name, found in layouts.items():
-        keys += [shard.keys.later(name), shard.keys.failed(name), shard.keys.held(name)]
+        keys += shard.keys.places(name)
         keys += [shard.keys.prefix + channel for channel in found.channels]
         shape.append([name, len(found.queues), len(found.topics), found.channels])
     rows = await shard.scripts.ledger(keys, QUEUE_GROUP, shape)
@@ -169,7 +170,7 @@ async def _look(shard: Shard, layouts: dict[str, Layout]) -> list[GroupLedger]:
 
 
 def _group(shard: int, found: Layout, row: Sequence[Any]) -> GroupLedger:
-    name, later, failed, held, settled, expired, discarded, cut, rows = row
+    name, later, failed, archived, held, settled, expired, discarded, cut, rows = row
     channels = tuple(
         ChannelLedger(channel, entered, waiting, pending, int(oldest.partition("-")[0] or 0))
         for channel, entered, waiting, pending, oldest, _ in rows
@@ -181,8 +182,8 @@ def _group(shard: int, found: Layout, row: Sequence[Any]) -> GroupLedger:
         for what in ("entered", "waiting", "pending")
     )
     left = settled + expired + discarded + cut
-    missing = entered - left - waiting - pending - repair - later - failed - held
+    missing = entered - left - waiting - pending - repair - later - failed - archived - held
     return GroupLedger(
         name, shard, found.retired, entered, settled, expired, discarded, cut,
-        waiting, pending, repair, later, failed, held, missing, channels,
+        waiting, pending, repair, later, failed, archived, held, missing, channels,
     )  # fmt: skip

@@ -113,6 +113,7 @@ async def _places(shard: Shard, topology: Topology) -> Places:
     for name in layouts:
         await _read(shard, keys.own(name), places)
         await _read(shard, keys.failed(name), places, name)
+        await _read(shard, keys.archived(name), places, name)
     for member in await shard.queries.members(keys.timers, 1_000_000):
         flow, run, step, _ = unpack(member)
         places.commands.add(command_id(flow, run, step))

@@ -8,14 +8,14 @@ mended again; so a chain goes on only by ever new failures, and is cut off at MO
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hybrid.broker.failures import Failure
-from hybrid.envelope import beside, to_fields
 from hybrid.ids import derived_id
 from hybrid.keys import Keys
 from hybrid.messages import Message
 from hybrid.processor import Handler
+from hybrid.repair.mended import mended
 from hybrid.streams.transitions import Item, add
 from hybrid.topology import Topology
 
@@ -64,25 +64,15 @@ def repair_output(keys: Keys, failure: Failure, repair: Handler) -> Item:
     return add(queue, f"repairs:{keys.channel(queue)[7:]}", [*failure.packed(), FUNCTION, repair.name])
 
 
-def mended(failure: Failure, fixer: str, message: Message, data: bytes) -> dict[bytes, bytes]:
-    """Return the entry that goes back for what failed: a new id, linked to the original, the new data, and
-    all that stood there beside the envelope.
+def repaired(failure: Failure, fixer: str, message: Message, limit: int) -> dict[bytes, bytes]:
+    """Return the entry that goes back for what this workflow processor has mended; its data is at most so
+    many bytes. Raises as `mended`.
     """
-    was = failure.envelope
-    assert was is not None, "only what has an envelope is repaired"
-    envelope = was._replace(
-        id=derived_id(was.id, fixer, "repair", failure.fingerprint),
-        version=message.type_version,
-        cause=was.id,
-        origin=was.subject,
-        key=message.message_key(),
-        source=fixer,
-        attempt=1,
-    )
-    flat = [_raw(item) for item in to_fields(envelope, data)]
+    assert failure.envelope is not None, "only what has an envelope is repaired"
+    id = derived_id(failure.envelope.id, fixer, "repair", failure.fingerprint)
     chain = [*mendings(failure), (fixer, _mark(failure))]
     lines = "\n".join("\t".join(mending) for mending in chain)
-    return {**beside(failure.fields), **dict(zip(flat[::2], flat[1::2], strict=True)), MENDED: lines.encode()}
+    return {**mended(failure, message, id, limit), b"source": fixer.encode(), MENDED: lines.encode()}
 
 
 def noted(failure: Failure, note: str) -> Failure:
@@ -93,7 +83,3 @@ def noted(failure: Failure, note: str) -> Failure:
 def _mark(failure: Failure) -> str:
     """Return a failure's fingerprint as it stands in a line."""
     return " ".join(failure.fingerprint.split())[:LONGEST]
-
-
-def _raw(item: Any) -> bytes:
-    return item if isinstance(item, bytes) else str(item).encode()

@@ -12,6 +12,8 @@ from hybrid.runtime.workplace import Workplace
 
 EACH = 1.0
 BATCH = 500
+DESK_LOG = 100_000
+"""So many actions at the desk are remembered, whenever they were."""
 _ANY = 1 << 53
 _log = logging.getLogger("hybrid.housekeeping")
 
@@ -26,6 +28,7 @@ class Housekeeping:
         s = workplace.settings
         self._limits = (s.topic_entries, s.topic_bytes, s.topic_ms, s.topic_hard_entries)
         self._log_limits = (_ANY, s.log_bytes, s.topic_ms, _ANY)
+        self._desk_limits = (DESK_LOG, s.log_bytes, _ANY, _ANY)
         self._flows, self._flow_ms = s.flow_entries, s.flow_ms
 
     async def run(self) -> None:
@@ -43,6 +46,7 @@ class Housekeeping:
         for topic in self._topics:
             await self._retain(topic, groups.get(topic, []), self._limits)
         await self._retain("log", [], self._log_limits)
+        await self._retain("desk-log", [], self._desk_limits)
         await self._forget()
 
     async def _groups(self) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from hybrid.errors import ApplicationError, HandlerError, MessageError, Undecoda
 from hybrid.messages import Message
 from hybrid.policy import Raised
 from hybrid.repair.deciding import Answered, Decision, GivenUp, Mended, Outcome, ToDesk, decide
-from hybrid.repair.mending import FUNCTION, mended, noted
+from hybrid.repair.mending import FUNCTION, noted, repaired
 from hybrid.repair.ways import back, given_up
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.invoke import Bound, Contract
@@ -141,12 +141,13 @@ class RepairRunner(Runner):
         waits for it.
         """
         try:
-            data = encode(message, self.settings.max_message_bytes)
-            valid = decode(type(message), data)
+            limit = self.settings.max_message_bytes
+            valid = decode(type(message), encode(message, limit))
+            fields = repaired(failure, self.component, valid, limit)
         except MessageError as error:
             self._to_desk(delivery, failure, ToDesk(f"{self.component} mended it, but {error}"))
             return
-        way = back(self.keys, failure, mended(failure, self.component, valid, data))
+        way = back(self.keys, failure, fields)
         line = self.entry(delivery, outcomes.REPAIRED, f"{failure.error}: {failure.message}"[:500])
         self._settle(delivery, way.checks, "", [*way.effects, line])
 

@@ -64,6 +64,17 @@ class Moved(NamedTuple):
     position: str
 
 
+class KindRow(NamedTuple):
+    """How many failures (`number`) are of a kind (b"" when that is not told), and when (ms) the first and the
+    last of them failed.
+    """
+
+    kind: bytes
+    number: int
+    first: int
+    last: int
+
+
 class Removed(NamedTuple):
     """What a removal of a group came to: 1 done, 0 there is none, -1 a consumer lives, -2 it has something
     besides; how many entries were waiting and pending, and what it has besides.
@@ -164,8 +175,8 @@ class Scripts:
         besides.
 
         `keys` are the topic, the groups' hash, the counters' hash, the starts' hash, the component's own
-        queue, later, failed, held and gate, its queues of repairs (`repairs` are their counters), and the
-        leases of those whose life forbids it.
+        queue, later, failed, archived, held and gate, its queues of repairs (`repairs` are their counters),
+        and the leases of those whose life forbids it.
         """
         words = [group, f"{channel}|{group}", f"entered:{channel}", int(whole), int(anyway), *repairs]
         return Removed(*await self._call("remove", keys, *words))
@@ -185,6 +196,15 @@ class Scripts:
             ]
             for channel, rows in zip(topics, reply, strict=True)
         }  # fmt: skip
+
+    async def kinds(
+        self, failures: str, first: str, last: str, most: int, since: int
+    ) -> tuple[str, list[KindRow]]:
+        """Count a page of failures by kind, none from before `since` (ms); return the page's last id too, ""
+        when no page follows.
+        """
+        reply = await self._call("kinds", [failures], first, last, most, since)
+        return reply[0].decode(), [KindRow(*row) for row in reply[1:]]
 
     async def retain(
         self, keys: list[str], channel: str, limits: tuple[int, int, int, int], groups: list[str]

@@ -72,14 +72,20 @@ class Laws:
         for name in (MEDIATOR, *COMMANDS, *GROUPS):
             streams = [*queues.get(name, ()), self.keys.own(name)]
             topics = [self.world.topic] * (name in GROUPS)
-            keys += [self.keys.later(name), self.keys.failed(name), self.keys.held(name), *streams, *topics]
+            keys += [*self.keys.places(name), *streams, *topics]
             channels = [self.keys.channel(key) for key in (*streams, *topics)]
             layout.append([name, len(streams), len(topics), channels])
-        for name, later, failed, held, *left, channels in await self.world.scripts.ledger(
+        for name, later, failed, archived, held, *left, channels in await self.world.scripts.ledger(
             keys, QUEUE_GROUP, layout
         ):
             entered = sum(channel[1] for channel in channels)
-            here = later + failed + held + sum(waiting + pending for _, _, waiting, pending, _, _ in channels)
+            here = (
+                later
+                + failed
+                + archived
+                + held
+                + sum(waiting + pending for _, _, waiting, pending, _, _ in channels)
+            )
             if (
                 name.decode() not in self.world.replayed
                 if isinstance(name, bytes)

@@ -231,8 +231,7 @@ class TestStore:
 class TestLedger:
     async def look(self, bench, name, queues=(), topics=()):
         keys = bench.keys
-        mine = [keys.later(name), keys.failed(name), keys.held(name)]
-        places = [keys.counters, keys.groups, *mine, *queues, *topics]
+        places = [keys.counters, keys.groups, *keys.places(name), *queues, *topics]
         layout = [[name, len(queues), len(topics), [keys.channel(key) for key in (*queues, *topics)]]]
         ((_, *numbers, channels),) = await bench.shard.scripts.ledger(places, "hybrid", layout)
         return numbers, [channel[1:] for channel in channels]
@@ -240,7 +239,7 @@ class TestLedger:
     async def test_nothing(self, bench):
         absent = bench.keys.command("absent")
         expected = [[0, 0, 0, "", 0]] * 2
-        assert await self.look(bench, "q", [absent], [bench.topic]) == ([0] * 7, expected)
+        assert await self.look(bench, "q", [absent], [bench.topic]) == ([0] * 8, expected)
 
     async def test_a_queue(self, bench):
         entries = bench.fill(bench.queue, 5)
@@ -252,8 +251,9 @@ class TestLedger:
         bench.raw.zadd(bench.keys.later("q"), {"x": 1})
         bench.fill(bench.keys.failed("q"), 2)
         bench.raw.zadd(bench.keys.held("q"), {"x": 0, "y": 0, "z": 0})
+        bench.fill(bench.keys.archived("q"), 4)
         numbers, channels = await self.look(bench, "q", [bench.queue])
-        assert numbers == [1, 2, 3, 1, 1, 1, 1]
+        assert numbers == [1, 2, 4, 3, 1, 1, 1, 1]
         assert channels == [[9, 3, 2, entries[0].decode(), 1]]
 
     async def entered(self, bench, many):
@@ -309,8 +309,7 @@ class TestCalls:
 
     async def test_the_ledgers_reply_survives_binary_names(self, bench):
         odd = "ü" * 10
-        keys = [bench.keys.counters, bench.keys.groups, bench.keys.later(odd), bench.keys.failed(odd)]
-        keys.append(bench.keys.held(odd))
+        keys = [bench.keys.counters, bench.keys.groups, *bench.keys.places(odd)]
         ((name, *_),) = await bench.shard.scripts.ledger(keys, "hybrid", [[odd, 0, 0, []]])
         assert name == odd
 

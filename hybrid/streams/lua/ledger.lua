@@ -1,10 +1,10 @@
 -- ledger: one consistent look at where everything of a group is (law 3: nothing is ever nowhere).
 --
--- KEYS     counters' hash, groups' hash, then per group: later, failed, held, its queues, its topics
+-- KEYS     counters' hash, groups' hash, then per group: later, failed, archived, held, its queues, its topics
 -- ARGV[1]  the queues' group
 -- ARGV[2]  msgpack: per group {name, number of queues, number of topics, channel names of queues and topics}
--- returns  msgpack: per group {name, later, failed, held, settled, expired, discarded, cut, channels}; a channel is
---          {name, entered, waiting, pending, oldest entry's id or '', consumers}
+-- returns  msgpack: per group {name, later, failed, archived, held, settled, expired, discarded, cut, channels}; a channel
+--          is {name, entered, waiting, pending, oldest entry's id or '', consumers}
 --
 -- What waits in a topic is counted one by one up to 20,000: Redis 7.0 forgets what a group has read when it loads its
 -- append-only file, and the lag that it tells from then on is none, or wrong.
@@ -51,13 +51,14 @@ end
 local groups, at = {}, 3
 for i, group in ipairs(cmsgpack.unpack(ARGV[2])) do
   local name, channels = group[1], {}
-  local later, failed, held = call('ZCARD', KEYS[at]), call('XLEN', KEYS[at + 1]), call('ZCARD', KEYS[at + 2])
-  at = at + 3
+  local later, failed = call('ZCARD', KEYS[at]), call('XLEN', KEYS[at + 1])
+  local archived, held = call('XLEN', KEYS[at + 2]), call('ZCARD', KEYS[at + 3])
+  at = at + 4
   for n = 1, group[2] + group[3] do
     channels[n] = (n <= group[2] and queue or topic)(KEYS[at], group[4][n], name)
     at = at + 1
   end
-  groups[i] = { name, later, failed, held, counter('settled:' .. name), counter('expired:' .. name),
+  groups[i] = { name, later, failed, archived, held, counter('settled:' .. name), counter('expired:' .. name),
     counter('discarded:' .. name), counter('cut:' .. name), channels }
 end
 return cmsgpack.pack(groups)

@@ -1,9 +1,10 @@
 -- remove: delete a group of a topic with its marks, and take what it had out of the books.
 --
--- KEYS     topic, groups' hash, counters' hash, starts' hash, the component's own queue, later, failed, held and gate, its
---          queues of repairs, then the leases of the group's consumers (none to ask nobody)
+-- KEYS     topic, groups' hash, counters' hash, starts' hash, the component's own queue, later, failed, archived, held and
+--          gate, its queues of repairs, then the leases of the group's consumers (none to ask nobody)
 -- ARGV     group, TOPIC|GROUP, the topic's counter, 1 when the component goes with this, its last group, 1 to throw away
---          what the component has besides (own, later, failed, held, repairs), then the counter of each queue of repairs
+--          what the component has besides (own, later, failed, archived, held, repairs), then the counter of each queue of
+--          repairs
 -- returns  {1, entries that were waiting, pending, thrown away}; {0, …} there was no such group; {-1, …} a consumer lives;
 --          {-2, 0, 0, how many} the component has something besides
 --
@@ -11,10 +12,10 @@
 
 local call = redis.call
 local topic, group, field = KEYS[1], ARGV[1], ARGV[2]
-local own, later, failed, held, gate = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local own, later, failed, archived, held, gate = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local whole = ARGV[4] == '1'
 local repairs = #ARGV - 5
-for i = 10 + repairs, #KEYS do
+for i = 11 + repairs, #KEYS do
   if call('EXISTS', KEYS[i]) == 1 then return { -1, 0, 0, 0 } end
 end
 
@@ -28,8 +29,11 @@ if call('EXISTS', topic) == 1 then
 end
 local base = call('HGET', KEYS[2], 'base:' .. field)
 if not last and not base then return { 0, 0, 0, 0 } end
-local besides = whole and call('XLEN', own) + call('ZCARD', later) + call('XLEN', failed) + call('ZCARD', held) or 0
-for i = 10, whole and 9 + repairs or 0 do besides = besides + call('XLEN', KEYS[i]) end
+local besides = 0
+if whole then
+  besides = call('XLEN', own) + call('ZCARD', later) + call('XLEN', failed) + call('XLEN', archived) + call('ZCARD', held)
+  for i = 11, 10 + repairs do besides = besides + call('XLEN', KEYS[i]) end
+end
 if besides > 0 and ARGV[5] ~= '1' then return { -2, 0, 0, besides } end
 
 local waiting = 0
@@ -54,10 +58,10 @@ if base then
   local had = counter(ARGV[3]) - base - waiting - (pending or 0)
   local left = counter('settled:' .. group) - had
   if whole then
-    call('UNLINK', own, later, failed, held, gate)
+    call('UNLINK', own, later, failed, archived, held, gate)
     left = left + besides + counter('expired:' .. group) + counter('discarded:' .. group) + counter('cut:' .. group)
     for i = 1, repairs do
-      call('UNLINK', KEYS[9 + i])
+      call('UNLINK', KEYS[10 + i])
       call('HDEL', KEYS[3], ARGV[5 + i])
     end
     call('HDEL', KEYS[3], 'expired:' .. group, 'discarded:' .. group, 'cut:' .. group)

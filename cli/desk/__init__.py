@@ -1,0 +1,1 @@
+"""The desk, for `hybrid desk` and `hybrid failed`."""
