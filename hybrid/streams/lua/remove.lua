@@ -54,7 +54,7 @@ if base then
   if whole then
     call('UNLINK', own, later, failed, archived)
     left = left + besides + counter('expired:' .. group) + counter('discarded:' .. group) + counter('cut:' .. group)
-    call('HDEL', KEYS[3], 'expired:' .. group, 'discarded:' .. group, 'cut:' .. group)
+    call('HDEL', KEYS[3], 'expired:' .. group, 'discarded:' .. group, 'cut:' .. group, 'failed:' .. group)
   end
   if left == 0 then call('HDEL', KEYS[3], 'settled:' .. group)
   else call('HSET', KEYS[3], 'settled:' .. group, string.format('%.0f', left)) end
