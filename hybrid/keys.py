@@ -21,7 +21,7 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:flows              zset    unfinished flows by start (ms)
     {app.domain.0}:outcomes           stream  ended flows, oldest first
     {app.domain.0}:log                stream  the settle log
-    {app.domain.0}:counters           hash    entered:CHANNEL, settled:NAME, …
+    {app.domain.0}:counters           hash    entered:CHANNEL, settled:NAME, failed:NAME, …
     {app.domain.0}:groups             hash    registered groups of topics
     {app.domain.0}:seen:new, :old     set     ids of recent sends
     {app.domain.0}:starts             hash    starts of deliveries taken over from dead workers

@@ -33,7 +33,7 @@ def command(
     once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
     as_data: Annotated[bool, typer.Option("--json", help="With --once: the snapshot as JSON.")] = False,
 ) -> None:
-    """Watch what flows: deliveries as they come, flows, channels, components, failures.
+    """Watch what flows: deliveries as they come, flows, channels, components, the desk.
 
     It reads Redis only: it creates nothing there and can be opened and closed at any time. It samples: rates
     come from counters, and of what flows the newest is shown. Press `?` for the keys. Where there is no

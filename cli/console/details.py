@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cli.console.views import GROUP
 from cli.console.waterfall import Waterfall
 from cli.output import clean, clock, compact, span
 from hybrid import App
@@ -24,8 +25,8 @@ async def detail(app: App, store: Store, snapshot: Snapshot, view: str, key: str
         return await channel(app, store, key)
     if view == "processors":
         return component(snapshot, key)
-    if view == "failures":
-        return failure(snapshot, key)
+    if view == "desk":
+        return group(snapshot, key) if key.startswith(GROUP) else failure(snapshot, key)
     return message(await trace(store, app.topology, key))
 
 
@@ -92,6 +93,25 @@ def component(snapshot: Snapshot, name: str) -> RenderableType:
                 )
             )
     return Group(*lines)
+
+
+def group(snapshot: Snapshot, key: str) -> RenderableType:
+    """Return a group of failures: what they have in common, the newest of them, and what can be done."""
+    id = key.removeprefix(GROUP)
+    found = next((group for group in snapshot.groups if group.id == id), None)
+    if found is None:
+        return Text("nothing of this group is at the desk any more", "dim")
+    lines = [Text(clean(found.fingerprint), "bold"), Text("")]
+    lines.append(Text(f"{found.count:,} at the desk, {found.failed_again:,} of them failed again"))
+    lines.append(Text(f"{found.sent_back:,} sent back so far"))
+    lines.append(Text(f"first {clock(found.first)}, last {clock(found.last)}"))
+    lines += [Text(""), Text("the newest", "bold")]
+    for each in snapshot.failures:
+        if each.group == id:
+            data = (compact(each.data), "dim")
+            lines.append(_line((clock(each.failed), "dim"), f"  {each.id}  {clean(each.reason)}  ", data))
+    hint = f"`hybrid desk retry --group {id} --stages 1,5,20,100` sends them back"
+    return Group(*lines, Text(""), Text(hint, "dim"))
 
 
 def failure(snapshot: Snapshot, id: str) -> RenderableType:

@@ -18,7 +18,7 @@ from hybrid.inspect.snapshot import Snapshot
 HEADS = 3
 """Lines above and below the body."""
 HELP = (
-    ("1–5, e f c r x", "the views: events, flows, channels, processors, failures"),
+    ("1–5, e f c r x", "the views: events, flows, channels, processors, the desk"),
     ("↑ ↓ j k, page keys, g G", "move"),
     ("enter", "open: a flow's waterfall, an event with its data, a channel's entries, a failure"),
     ("escape", "back, and out with the filter"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-VIEWS = ("events", "flows", "channels", "processors", "failures")
+VIEWS = ("events", "flows", "channels", "processors", "desk")
 PAGE = 10
 END = 1 << 30
 
@@ -85,7 +85,7 @@ def _view(key: str) -> str:
     """Return the view that a key chooses: by its number, or by its first letter."""
     if key in "12345":
         return VIEWS[int(key) - 1]
-    return {"e": "events", "f": "flows", "c": "channels", "r": "processors", "x": "failures"}.get(key, "")
+    return {"e": "events", "f": "flows", "c": "channels", "r": "processors", "x": "desk"}.get(key, "")
 
 
 def _chosen(state: State, key: str, row: str) -> State:
@@ -93,7 +93,7 @@ def _chosen(state: State, key: str, row: str) -> State:
     match key:
         case "enter" if not state.opened:
             state = replace(state, opened=row, scroll=0)
-        case "R" if state.view == "failures":
+        case "R" if state.view == "desk":
             state = replace(state, retrying=state.opened or row)
         case "escape":
             state = _back(state)

@@ -15,6 +15,10 @@ WIDTH = 16
 """How many looks a row's sparkline shows."""
 
 
+GROUP = "group "
+"""How the key of a row begins that stands for a group of failures; its id follows."""
+
+
 class Row(NamedTuple):
     """A row: its key, by which it is opened, and its cells. A filter looks at its `facts` besides."""
 
@@ -140,7 +144,14 @@ def _processors(snapshot: Snapshot) -> Iterable[Row]:
             )
 
 
-def _failures(snapshot: Snapshot) -> Iterable[Row]:
+def _desk(snapshot: Snapshot) -> Iterable[Row]:
+    """Return the groups of failures, the largest first, and then the newest failures."""
+    for group in snapshot.groups:
+        told = [f"{group.count:,} in {group.frame}" if group.frame else f"{group.count:,}"]
+        told += [f"{group.failed_again:,} again"] if group.failed_again else []
+        types = ", ".join(group.types)
+        cells = (clock(group.last), f"{GROUP}{group.id}", types, "", group.error, clean(", ".join(told)), "")
+        yield Row(f"{GROUP}{group.id}", cells)
     for failure in snapshot.failures:
         yield Row(
             failure.id,
@@ -153,7 +164,7 @@ def _failures(snapshot: Snapshot) -> Iterable[Row]:
                 clean(failure.reason),
                 str(failure.attempts),
             ),
-            f"key={failure.key} {failure.flow} {failure.message} {failure.handler}",
+            f"key={failure.key} {failure.flow} {failure.message} {failure.handler} {failure.group}",
         )
 
 
@@ -237,8 +248,8 @@ ALL: dict[str, View] = {
         _processors,
         "no components",
     ),
-    "failures": View(
-        "failures",
+    "desk": View(
+        "desk",
         [
             Column("failed", keep=True),
             Column("id"),
@@ -248,8 +259,8 @@ ALL: dict[str, View] = {
             Column("why"),
             Column("attempts", right=True),
         ],
-        _failures,
-        "nothing has failed",
+        _desk,
+        "the desk is empty: nothing has failed",
     ),
 }
 """All views by name, in the order of their keys."""

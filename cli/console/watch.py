@@ -16,7 +16,7 @@ from cli.console.details import detail
 from cli.console.picture import Size, picture, plain
 from cli.console.state import State, pressed
 from cli.console.terminal import Keys
-from cli.console.views import ALL, rows_of
+from cli.console.views import ALL, GROUP, rows_of
 from cli.desk.acting import line
 from cli.desk.choosing import user
 from cli.output import clock, out
@@ -120,6 +120,9 @@ class Watch:
 
     async def _retry(self, id: str) -> None:
         """Send a failure back to the group in which it failed."""
+        if id.startswith(GROUP):
+            self.said = f"many go back by stages: `hybrid desk retry --{id} --stages 1,5,20,100`"
+            return
         if not self.may_act:
             self.said = "this console only looks: `hybrid watch --allow-actions` may send back"
             return

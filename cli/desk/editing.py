@@ -20,7 +20,6 @@ from cli.desk.choosing import Chosen, orders
 from cli.environment import Environment, run
 from cli.output import clean, compact, err, show
 from cli.reading import BadInput, fits, pair, parsed
-from hybrid.codec import encode
 from hybrid.errors import InvalidMessage, MessageError
 from hybrid.inspect.actions import ALREADY, EDIT, REFUSED, Desk, Order, Outcome
 from hybrid.inspect.desk import Selection
@@ -155,9 +154,7 @@ def _edited(topology: Topology, view: FailureView) -> Message:
     while True:
         text = _opened(text)
         try:
-            message = edited(topology, view, parsed(text))
-            encode(message, 1 << 30)
-            return message
+            return edited(topology, view, parsed(text))
         except (BadInput, MessageError) as error:
             err(f"nothing was sent: {error}")
         if not agreed("Edit it again?"):

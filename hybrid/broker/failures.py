@@ -148,8 +148,10 @@ def failure_of(culprit: Culprit, fields: dict[bytes, bytes], error: BaseExceptio
 
 
 def failed_output(keys: Keys, failure: Failure) -> Item:
-    """Return the effect that puts a delivery among the failures of its group."""
-    return add(keys.failed(failure.component), "", failure.packed())
+    """Return the effect that puts a delivery among the failures of its group. That they are counted makes
+    them known when no component has this name any more.
+    """
+    return add(keys.failed(failure.component), f"failed:{failure.component}", failure.packed())
 
 
 def error_name(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from hybrid.broker.failures import SENT_BACK as BACK_BEFORE
 from hybrid.broker.failures import Failure
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Store
-from hybrid.codec import shown
+from hybrid.codec import encode, shown
 from hybrid.errors import MessageError
 from hybrid.ids import derived_id
 from hybrid.inspect.desk_log import Deed, LogLine, logged
@@ -88,6 +88,7 @@ class Desk:
         living = {name for consumer in consumers if consumer.alive for name in consumer.components}
         return [
             _unfit(self._topology, order, now, living)
+            or self._too_large(order)
             or await self._too_late(order)
             or (await _unawaited(order.view) if awaited else "")
             for order in orders
@@ -132,6 +133,15 @@ class Desk:
             return None
         record = FlowRecord.read(failure.flow, await shard.queries.hash(shard.keys.flow(failure.flow)))
         return record if record.version else None
+
+    def _too_large(self, order: Order) -> str:
+        """Return why a mended message can't be stored, "" when it can."""
+        try:
+            if order.message is not None:
+                encode(order.message, self.store.settings.max_message_bytes)
+        except MessageError as error:
+            return str(error)
+        return ""
 
     async def _too_late(self, order: Order) -> str:
         record = await self._record(order)

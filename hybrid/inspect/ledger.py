@@ -137,7 +137,7 @@ def _add_counted(layouts: dict[str, Layout], counters: Iterable[str], orphaned: 
     nobodys = [f"command:{name}" for name in orphaned]
     for counter in sorted(counters):
         kind, _, what = counter.partition(":")
-        if kind == "settled":
+        if kind in ("settled", "failed"):
             _retired(layouts, what)
         elif kind == "entered" and what.startswith(("own:", "event:")):
             _add_queue(layouts, what.partition(":")[2], what)

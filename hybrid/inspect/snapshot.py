@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hybrid.broker.failures import Failure
 from hybrid.broker.shard import Shard, Store
+from hybrid.inspect.desk import KINDS, Group, groups
 from hybrid.inspect.failures import FailureView, view
 from hybrid.inspect.flows import FlowSummary, LogLine, entries_of_log, summary
 from hybrid.inspect.ledger import GroupLedger, ledger
@@ -25,6 +26,8 @@ NEWEST = 400
 """So many of the newest deliveries are kept."""
 PAGE = 40
 """Entries of the log (up to 32 deliveries each), flows, and failures of a component that one look reads."""
+RECOUNT = 10.0
+"""Seconds between two counts of a large desk by cause."""
 HISTORY = 60
 """So many looks a sparkline goes back."""
 SUMMED = ("settled", "waiting", "pending", "later", "failed", "missing")
@@ -88,6 +91,8 @@ class Snapshot:
     failures: tuple[FailureView, ...]
     rates: tuple[float, ...]
     """Deliveries settled per second at the last looks, oldest first."""
+    groups: tuple[Group, ...] = ()
+    """The failures by cause, the largest group first."""
 
     @property
     def waiting(self) -> int:
@@ -98,6 +103,15 @@ class Snapshot:
     def failed(self) -> int:
         """How many deliveries have failed for good."""
         return sum(row.failed for row in self.components)
+
+
+@dataclass(frozen=True, slots=True)
+class _Causes:
+    """The groups of failures as they were counted last, when, and what was at the desk then."""
+
+    state: tuple[object, ...] = ()
+    looked: float = 0.0
+    groups: tuple[Group, ...] = ()
 
 
 class Sampler:
@@ -116,29 +130,31 @@ class Sampler:
         self._ends: dict[int, str] = {}
         self._lines: deque[LogLine] = deque(maxlen=NEWEST)
         self._ended: Counter[str] = Counter()
+        self._causes = _Causes()
 
     async def take(self) -> Snapshot:
         """Return a snapshot. Raises ServerUnavailable and ServerError."""
         shards = self._store.shards
         now = await shards[0].queries.now()
-        groups = (await ledger(self._store, self._topology)).groups
+        books = (await ledger(self._store, self._topology)).groups
         consumers = await consumers_of(self._store)
         left_out = [await self._read_log(shard) for shard in shards]
         for shard in shards:
             await self._read_ends(shard)
         flows = [flow for shard in shards for flow in await _flows(shard)]
         unfinished = [await shard.queries.size(shard.keys.flows) for shard in shards]
-        failures = await self._failures(groups)
+        failures = await self._failures(books)
+        causes = await self._groups(books, failures)
         looked = time.monotonic()
         elapsed, self._looked = looked - self._looked if self._looked else 0.0, looked
-        components = tuple(self._components(groups, consumers, elapsed))
+        components = tuple(self._components(books, consumers, elapsed))
         settling = sum(row.settling for row in components)
         return Snapshot(
             at=now,
             app=self._name,
             address=url_shown(self._store.url),
             interval=elapsed,
-            channels=tuple(self._channels(groups, consumers, now, elapsed)),
+            channels=tuple(self._channels(books, consumers, now, elapsed)),
             components=components,
             consumers=tuple(consumers),
             flows=tuple(sorted(flows, key=lambda flow: -flow.started)[:PAGE]),
@@ -148,6 +164,7 @@ class Sampler:
             sampled=any(left_out),
             failures=failures,
             rates=self._history("settled", settling),
+            groups=causes,
         )
 
     async def _read_log(self, shard: Shard) -> bool:
@@ -181,6 +198,18 @@ class Sampler:
             for entry, fields in await shard.queries.newest(shard.keys.failed(group.group), most=PAGE):
                 found.append(view(self._topology, shard, Failure.read(group.group, entry, fields)))
         return tuple(sorted(found, key=lambda failure: -failure.failed)[:PAGE])
+
+    async def _groups(
+        self, books: Sequence[GroupLedger], failures: Sequence[FailureView]
+    ) -> tuple[Group, ...]:
+        """Return the failures by cause: counted anew when they have changed, large desks less often."""
+        failed = sum(group.failed for group in books)
+        state = (failed, *(failure.id for failure in failures))
+        known, now = self._causes, time.monotonic()
+        if state != known.state and now - known.looked >= (RECOUNT if failed > KINDS else 0):
+            found = tuple(await groups(self._store, self._topology)) if failed else ()
+            self._causes = _Causes(state, now, found)
+        return self._causes.groups
 
     def _channels(
         self, groups: Sequence[GroupLedger], consumers: Sequence[ConsumerStatus], now: int, elapsed: float

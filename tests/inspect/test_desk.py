@@ -409,6 +409,22 @@ class TestEdits:
         assert office.world.flow(id).state == "completed"
         assert unpack(office.world.flow(id).event)["shares"] == "12"
 
+    async def test_one_that_is_too_large_is_refused(self, office):
+        office.fill(1)
+        (failed,) = await office.all()
+        outcome = await office.edit(failed, shares="1" * office.store.settings.max_message_bytes)
+        assert outcome.result == "refused"
+        assert "HYBRID_MAX_MESSAGE_BYTES" in outcome.why
+        assert len(await office.all()) == 1
+
+    async def test_what_a_flow_has_gone_on_from_can_not_be_mended(self, office):
+        async with office.started("broken") as (_, id):
+            failed = await office.one(component="boss")
+            office.world.raw.hset(office.world.keys.flow(id), "value:1", pack(1))
+            outcome = await office.edit(failed, shares="12")
+        assert outcome.result == "refused"
+        assert f"its flow {id} has gone on from what it began with" in outcome.why
+
     async def test_a_type_can_not_be_changed(self, office):
         office.fill(1)
         (failed,) = await office.all()
@@ -550,6 +566,26 @@ class TestStages:
             await office.one(component="boss")
             (stage,) = await self.stages(office, 1)
         assert [outcome.result for outcome in stage.outcomes] == ["failed again (1)"]
+
+
+async def test_several_shards(fresh, settings, world):
+    app = App(fresh, [front, boss, exchange], settings=settings.model_copy(update={"shards": 3}))
+    BROKEN.extend(f"A{n}" for n in range(9))
+    async with app.running() as client, app.store() as store:
+        await client.send_many([Start(account=f"A{n}", shares="1", pin="1") for n in range(9)])
+        selection = Selection(component="exchange")
+        while await count(store, app.topology, selection) < 9:
+            await asyncio.sleep(0.01)
+        (group,) = await groups(store, app.topology)
+        assert group.count == 9
+        views = [found async for found in selected(store, app.topology, selection)]
+        assert len({found.id.count("/") for found in views}) == 2
+        for found in views:
+            assert await named(store, app.topology, found.id) == [found]
+        assert len(await newest(store, app.topology, selection, 5)) == 5
+        outcomes = await Desk(store, app.topology, Deed("ann", RETRY)).act([Order(each) for each in views])
+        assert {outcome.result for outcome in outcomes} == {"sent back"}
+        assert len(await desk_log(store)) == 9
 
 
 async def test_a_failure_by_its_handle_is_not_searched(office, monkeypatch):

@@ -299,6 +299,33 @@ class TestLedger:
         assert pending == max(0, read - 6)
 
 
+class TestKinds:
+    def put(self, bench, kind, **fields):
+        return bench.raw.xadd(
+            bench.keys.failed("q"), {"kind": kind, **fields} if kind else {"x": "y"}
+        ).decode()
+
+    async def test_nothing(self, bench):
+        assert await bench.shard.scripts.kinds(bench.keys.failed("q"), "-", "+", 10, 0) == ("", [])
+
+    async def test_a_page_by_kind(self, bench):
+        stream, kinds = bench.keys.failed("q"), bench.shard.scripts.kinds
+        entries = [self.put(bench, kind) for kind in ("a", "b\0\xff", "a", "")]
+        last, rows = await kinds(stream, "-", "+", 3, 0)
+        assert last == entries[2]
+        assert [(row.kind, row.number) for row in rows] == [(b"a", 2), ("b\0\xff".encode(), 1)]
+        assert rows[0][2:] == tuple(int(entries[n].partition("-")[0]) for n in (0, 2))
+        last, rows = await kinds(stream, f"({last}", "+", 3, 0)
+        assert (last, [row[:2] for row in rows]) == ("", [(b"", 1)])
+
+    async def test_when_it_failed_and_not_when_it_came_back(self, bench):
+        self.put(bench, "a", failed="1000")
+        self.put(bench, "a", failed="2000")
+        stream, kinds = bench.keys.failed("q"), bench.shard.scripts.kinds
+        assert await kinds(stream, "-", "+", 10, 0) == ("", [(b"a", 2, 1000, 2000)])
+        assert await kinds(stream, "-", "+", 10, 1500) == ("", [(b"a", 1, 2000, 2000)])
+
+
 class TestCalls:
     async def test_a_server_that_has_forgotten_the_scripts(self, bench):
         adding = Transition(effects=[add(bench.topic, "", ["id", "x"])])

@@ -64,7 +64,7 @@ if base then
       call('UNLINK', KEYS[10 + i])
       call('HDEL', KEYS[3], ARGV[5 + i])
     end
-    call('HDEL', KEYS[3], 'expired:' .. group, 'discarded:' .. group, 'cut:' .. group)
+    call('HDEL', KEYS[3], 'expired:' .. group, 'discarded:' .. group, 'cut:' .. group, 'failed:' .. group)
   end
   if left == 0 then call('HDEL', KEYS[3], 'settled:' .. group)
   else call('HSET', KEYS[3], 'settled:' .. group, string.format('%.0f', left)) end

@@ -14,6 +14,7 @@ from rich.text import Text
 from cli.console.picture import Size, picture, plain
 from cli.console.state import VIEWS, State
 from cli.console.views import ALL, rows_of, sparkline
+from hybrid.inspect.desk import Group
 from hybrid.inspect.failures import FailureView
 from hybrid.inspect.flows import FlowSummary, LogLine
 from hybrid.inspect.snapshot import ChannelRow, ComponentRow, Snapshot
@@ -69,6 +70,12 @@ SNAPSHOT = Snapshot(
         ),
     ),
     rates=(1.0, 400.0, 812.8),
+    groups=(
+        Group(
+            "1f2e3d4c", "ValueError in app.pay", "ValueError", "app.pay", ("apply-payment",), ("payment",),
+            1_200, 3, 40, AT, AT,
+        ),
+    ),
 )  # fmt: skip
 
 

@@ -78,9 +78,9 @@ def test_pause_help_and_leave():
 
 def test_only_failures_are_sent_back():
     assert press(["R"]).retrying == ""
-    assert press(["R"], State(view="failures", cursor=1)).retrying == "b"
-    assert press(["R"], State(view="failures", opened="c")).retrying == "c"
-    assert press(["R"], State(view="failures"), []).retrying == ""
+    assert press(["R"], State(view="desk", cursor=1)).retrying == "b"
+    assert press(["R"], State(view="desk", opened="c")).retrying == "c"
+    assert press(["R"], State(view="desk"), []).retrying == ""
 
 
 def test_views_keep_the_pause():

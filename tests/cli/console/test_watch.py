@@ -172,8 +172,14 @@ def test_the_interrupt_key_and_a_signal_end_it(place):
 
 def test_it_only_looks_unless_allowed(hybrid, place):
     hybrid("send", "go", "n=13", "note=broken")
-    with watching(place, "--view", "failures", "--filter", "ZeroDivisionError") as terminal:
-        terminal.until("ZeroDivisionError")
+    with watching(place, "--view", "desk", "--filter", "ZeroDivisionError") as terminal:
+        terminal.until("ZeroDivisionError", "group ")
+        terminal.press("R")
+        terminal.until("many go back by stages")
+        terminal.press("\r")
+        terminal.until("1 at the desk")
+        terminal.press("\x1b")
+        terminal.press("j")
         terminal.press("R")
         terminal.until("this console only looks")
         terminal.press("\r")
