@@ -15,7 +15,12 @@ from sqlalchemy import Engine, select
 
 from hybrid import App, Client, Settings
 from hybrid.broker.shard import Store
+from hybrid.inspect.actions import DISCARD, EDIT, Desk, Order
+from hybrid.inspect.desk import Selection, selected
+from hybrid.inspect.desk_log import Deed
+from hybrid.inspect.failures import FailureView
 from hybrid.inspect.ledger import ledger
+from hybrid.streams.connection import cancelled
 from tests.conftest import BINARIES
 from tests.prove import trades
 from tests.prove.conftest import FULL, rounds, until
@@ -69,21 +74,19 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
 async def test_each_account_trades_as_it_ordered_while_workers_are_killed(
     exchange: Exchange, dice: Random
 ) -> None:
-    """Three workers, one killed every few seconds; one trade in a hundred is wrong, and is mended or given up
-    at the desk.
+    """Three workers, one killed every few seconds; one trade in a hundred is wrong: a program mends it, or a
+    person does at the desk, or gives it up.
     """
     number = 20_000 if FULL else 3_000
     sent = [trades.trade(f"a{dice.randrange(ACCOUNTS):03}", n) for n in range(number)]
-    sent = [t.model_copy(update={"side": "BUY", "shares": "1"}) for t in sent]
     await exchange.fleet.start(count=3)
     await exchange.client.send_many(sent)
-    person = asyncio.create_task(asyncio.sleep(0))
+    person = asyncio.create_task(at_the_desk(exchange))
     killing = asyncio.create_task(kill_now_and_then(exchange, dice))
     try:
-        await until("all trades are at an end", all_over, exchange, number, within=rounds(120, 900))
+        await until("all trades are at an end", all_over, exchange, number, person, within=rounds(120, 900))
     finally:
-        for task in (person, killing):
-            task.cancel()
+        await cancelled([person, killing])
     expected: dict[str, list[int]] = defaultdict(list)
     for each in sent:
         if each.side != "GIVE":
@@ -102,7 +105,26 @@ async def kill_now_and_then(exchange: Exchange, dice: Random) -> None:
         exchange.fleet.tend()
 
 
-async def all_over(exchange: Exchange, number: int) -> bool:
+async def at_the_desk(exchange: Exchange) -> None:
+    """Mend what waits at the desk, or give it up, for ever."""
+    store, topology = exchange.store, exchange.app.topology
+    mending, giving_up = (Desk(store, topology, Deed("ada", action)) for action in (EDIT, DISCARD))
+    while True:
+        found = [view async for view in selected(store, topology, Selection())]
+        edits = [Order(view, mended(view)) for view in found if view.data["side"] == "HOLD"]
+        await mending.act(edits)
+        await giving_up.act([Order(view) for view in found if view.data["side"] == "GIVE"])
+        other = [view for view in found if view.data["side"] in trades.SIDES]
+        assert not other, f"what the program mends is at the desk: {other}"
+        await asyncio.sleep(0.05)
+
+
+def mended(view: FailureView) -> trades.PlaceTrade:
+    return trades.PlaceTrade(**{**view.data, "side": "BUY"})
+
+
+async def all_over(exchange: Exchange, number: int, person: asyncio.Task[None]) -> bool:
+    assert not person.done(), person.exception()
     keys = exchange.store.shards[0].keys
     counters = await exchange.store.shards[0].queries.hash(keys.counters)
     return sum(int(counters.get(name, 0)) for name in (b"settled:desk", b"discarded:desk")) >= number

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, insert
 
-from hybrid import App, Command, Context, Event, Processor, RetryPolicy, SimpleMediator, resource
+from hybrid import (
+    App,
+    Command,
+    Context,
+    Event,
+    Failed,
+    Processor,
+    RetryPolicy,
+    SimpleMediator,
+    WorkflowProcessor,
+    resource,
+)
 from hybrid.inbox import Database, metadata
 from hybrid.settings import Settings
 from tests.prove.shop import open_engine
@@ -56,6 +67,7 @@ placed = Table(
 """No unique columns: what is done twice shall be seen twice."""
 front = SimpleMediator("front")
 desk = Processor("desk")
+fixer = WorkflowProcessor("trade-repair")
 
 
 def trade(account: str, n: int) -> TradeOrdered:
@@ -81,6 +93,12 @@ def place(command: PlaceTrade, context: Context) -> TradePlaced:
     return TradePlaced(account=command.account, n=command.n)
 
 
+@fixer.repairs(PlaceTrade, on=ValueError)
+def strip(failed: Failed[PlaceTrade]) -> PlaceTrade | None:
+    trade = failed.message
+    return trade.model_copy(update={"shares": trade.shares.removesuffix(" SHARES")}) if trade else None
+
+
 def create_tables(directory: Path) -> Engine:
     """Make the database, once, before the workers come."""
     engine = open_engine(directory)
@@ -98,4 +116,4 @@ def database(settings: Settings) -> Iterator[Database]:
 
 def application(settings: Settings) -> App:
     """Return the application with these settings."""
-    return App("trades", [front, desk], resources=[database], settings=settings)
+    return App("trades", [front, desk, fixer], resources=[database], settings=settings)
