@@ -72,6 +72,7 @@ class Case:
 
 OUR_SENDS = Command("benchmarks.ours.sends", 5_000)
 BARE_SENDS = Command("benchmarks.floor.sends", 5_000)
+OUR_ERRORS = Command("benchmarks.ours.errors", 10_000)
 OUR_MEMORY = Command("benchmarks.ours.memory", 100_000)
 
 CASES = (
@@ -150,4 +151,13 @@ CASES = (
         "f", "the same, second half to first half", "server_flat", "×", OUR_MEMORY, own=Target("at most", 1.1)
     ),
     Case("f", "worker memory, end to middle", "worker_flat", "×", OUR_MEMORY, own=Target("at most", 1.1)),
+    Case(
+        "g",
+        "good events/s with 10 % bad ones to without",
+        "good_kept",
+        "×",
+        OUR_ERRORS,
+        own=Target("at least", 0.75),
+    ),
+    Case("g", "p99 wait of good events, the same", "wait_kept", "×", OUR_ERRORS, own=Target("at most", 2)),
 )

@@ -13,7 +13,7 @@ from benchmarks.ours.application import application
 from hybrid.broker.shard import Store
 from hybrid.runtime.dedicated import dedicate
 
-POOL = "redis-py, BlockingConnectionPool of 16 per shard, one connection per blocking reader"
+POOL = "one pipelined connection per shard, one connection per blocking reader"
 
 
 @asynccontextmanager
