@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.envelope import Envelope, from_fields, to_fields
+from hybrid.envelope import Envelope, beside, from_fields, to_fields
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 NUMBER = st.integers(0, 2**53)
@@ -91,3 +91,10 @@ def test_any_bytes_give_an_envelope_or_one_of_two_errors(fields):
 def test_the_subject_is_the_first_of_a_chain():
     assert Envelope("i", "t").subject == "i"
     assert Envelope("i", "t", origin="o").subject == "o"
+
+
+@given(ENVELOPES, st.binary())
+def test_what_stands_beside_an_envelope_is_told_from_it(envelope, data):
+    fields = stored(to_fields(envelope, data))
+    assert beside(fields) == {}
+    assert beside({**fields, b"mended": b"x", b"gate": b""}) == {b"mended": b"x", b"gate": b""}
