@@ -1,8 +1,13 @@
 """Workflow processors at work: what they mend, discard and can't tell, in flows and outside; their limits."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -37,6 +42,7 @@ from hybrid.repair.mending import MOST
 from tests.runtime.world import until, working
 
 ONCE = RetryPolicy(attempts=1)
+ROOT = Path(__file__).parents[2]
 
 
 class BasketPlaced(Event, key="account"):
@@ -629,6 +635,48 @@ async def test_a_fixer_that_kills_its_workers_is_not_given_it_again(world):
     )
     assert calls == []
     assert world.raw.hgetall(world.keys.starts) == {}
+    await balanced(app)
+
+
+DEADLY = """
+import asyncio
+from hybrid import App, Settings
+from tests.runtime.test_repairing import die, placing, repairing
+
+async def main():
+    app = App({name!r}, [placing(), repairing(die)], settings=Settings.load(**{settings!r}))
+    async with app.worker(["trade-repair"]) as worker:
+        await worker.stopped.wait()
+
+asyncio.run(main())
+"""
+
+
+def die(failed: Failed):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def ended(fixer, world):
+    """Wait until a process has ended, or is to: the failure has found its way to the desk."""
+    await until(lambda: fixer.poll() is not None or world.failures("trade"))
+    if fixer.poll() is None:
+        fixer.terminate()
+    return fixer.wait()
+
+
+async def test_a_fixer_that_really_kills_its_workers(world):
+    app = world.app(placing(), repairing(die), lease_ms=300, poison_starts=1)
+    program = DEADLY.format(name=app.name, settings=app.settings.model_dump(mode="json"))
+    ends = []
+    await tell(app, world, order(), order(GOOD))
+    async with working(app, "trade"):
+        while not world.failures("trade"):
+            fixer = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+            ends.append(await ended(fixer, world))
+        assert world.counter("settled:trade") == 1
+    assert ends[:-1] == [-signal.SIGKILL] * 2  # as it came, and once more when it was taken over
+    note = "trade-repair: started 1 times without an outcome: its worker was killed or lost each time"
+    assert unpack(at_the_desk(world, note).data)["line"] == BAD
     await balanced(app)
 
 
