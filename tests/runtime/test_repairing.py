@@ -466,6 +466,35 @@ async def test_in_a_flow_the_step_is_in_repair_and_then_has_the_mended_commands_
     assert [reply.type for reply in by["trade"].sent] == []
 
 
+async def test_a_flow_is_not_loose_while_its_mended_command_waits(world):
+    app = world.app(*basket(), placing(), stripping())
+    async with app.client() as client:
+        receipt = await client.send(BasketPlaced(account="a", line=BAD))
+    async with working(app, "front", "boss", "trade"):
+        await until(lambda: world.flow(receipt.id).stuck)
+    await balanced(app)
+    async with working(app, "trade-repair"):
+        await until(lambda: world.raw.xlen(world.keys.own("trade")))
+    assert world.flow(receipt.id).stuck == {}
+    assert (await balanced(app)).waiting == 1
+    async with app.running() as client:
+        assert (await client.wait(receipt.id, timeout=10)).event == BasketDone(shares=8756)
+    await balanced(app)
+
+
+async def test_every_shard_has_its_repairs(world):
+    app = world.app(*basket(), placing(), stripping(), shards=3)
+    async with app.running() as client:
+        receipts = [await client.send(BasketPlaced(account=f"a{n}", line=BAD)) for n in range(12)]
+        for receipt in receipts:
+            assert (await client.wait(receipt.id, timeout=10)).event == BasketDone(shares=8756)
+    async with app.store() as store:
+        books = await ledger(store, app.topology)
+    assert books.balanced
+    assert sum(group.settled for group in books.groups if group.group == "trade") == 12
+    assert all(group.settled for group in books.groups if group.group == "trade")
+
+
 async def test_in_a_flow_what_is_discarded_is_a_command_failed(world):
     app = world.app(*basket(), placing(), stripping())
     async with app.running() as client:
