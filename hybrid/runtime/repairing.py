@@ -18,7 +18,7 @@ from hybrid.repair.mending import FUNCTION, mended, noted
 from hybrid.repair.ways import back, given_up
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.invoke import Bound, Contract
-from hybrid.runtime.runner import Runner
+from hybrid.runtime.runner import NOTHING, Runner
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import CHECK_FAILED
 from hybrid.workflow import Discard, Failed, WorkflowProcessor
@@ -81,8 +81,6 @@ class RepairRunner(Runner):
         except Exception as error:  # msgpack raises a dozen unrelated classes for bad bytes
             raise UndecodableMessage(f"an entry of {delivery.lane.channel} is no failure: {error}") from error
         delivery.envelope = failure.envelope
-        if delivery.envelope is None or delivery.envelope.type not in self.catalog:
-            raise UndecodableMessage(f"an entry of {delivery.lane.channel} is the failure of no message")
         return failure
 
     def _start_next(self) -> None:
@@ -96,10 +94,9 @@ class RepairRunner(Runner):
         finally:
             self._running -= 1
             self._start_next()
-        assert delivery.envelope is not None
-        original, expires = self.catalog.named(delivery.envelope.type), delivery.envelope.expires
-        late = 0 < expires < self.workplace.clock.now()
-        self._settle_decision(delivery, failure, decide(outcome, self.component, original, late))
+        envelope = delivery.envelope or NOTHING
+        late = 0 < envelope.expires < self.workplace.clock.now()
+        self._settle_decision(delivery, failure, decide(outcome, self.component, envelope.type, late))
 
     async def _invoke(self, delivery: Delivery, failure: Failure) -> Outcome:
         name = delivery.fields.get(FUNCTION, b"").decode(errors="replace")
@@ -111,8 +108,7 @@ class RepairRunner(Runner):
             return Raised(error)
 
     def _failed(self, failure: Failure) -> Failed[Any]:
-        envelope = failure.envelope
-        assert envelope is not None
+        envelope = failure.envelope or NOTHING
         values, message = {}, None
         try:
             found = unpack(failure.data)

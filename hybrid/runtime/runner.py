@@ -20,7 +20,8 @@ from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, stuck
 
-_NOTHING = Envelope("", "")
+NOTHING = Envelope("", "")
+"""The envelope of what is no message."""
 
 
 class Runner:
@@ -95,7 +96,7 @@ class Runner:
         self, delivery: Delivery, error: BaseException, handler: str, extra: Sequence[Item]
     ) -> list[Item]:
         """Return the effects of a failure."""
-        envelope, fields = delivery.envelope or _NOTHING, delivery.fields
+        envelope, fields = delivery.envelope or NOTHING, delivery.fields
         culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
         if envelope.time:  # what is not in the entry its id tells, and it gets another one
             fields = {**fields, b"time": str(envelope.time).encode()}
@@ -114,7 +115,7 @@ class Runner:
         """Return the effects that tell the flow which waits for a delivery that it has failed; `over` when no
         program can help, and those who wait for the flow are to know.
         """
-        envelope = delivery.envelope or _NOTHING
+        envelope = delivery.envelope or NOTHING
         if not (envelope.flow and envelope.step):
             return []
         step = str(envelope.step)
@@ -126,7 +127,7 @@ class Runner:
 
     def entry(self, delivery: Delivery, outcome: str, note: str = "") -> Item:
         """Return the effect that writes a delivery's line into the settle log."""
-        envelope = delivery.envelope or _NOTHING
+        envelope = delivery.envelope or NOTHING
         line = LogEntry(
             envelope.id,
             envelope.type,

@@ -30,6 +30,7 @@ from hybrid import (
     seconds,
 )  # fmt: skip
 from hybrid.app import App
+from hybrid.broker.failures import Culprit, failure_of
 from hybrid.codec import unpack
 from hybrid.errors import ApplicationError, UndecodableMessage
 from hybrid.inspect.flows import flow as flow_view
@@ -601,7 +602,7 @@ async def test_what_a_fixer_raises_is_the_note_at_the_desk(world, answer, note, 
     ("answer", "note"),
     [
         (CheckTrade(account="a", shares=1),
-         " to a CheckTrade: a message stays what it is, a PlaceTrade"),
+         " to a check-trade: a message stays what it is, place-trade"),
         (PlaceTrade.model_construct(account="a", line=7),
          ", but place-trade is not valid: line: Input should be a valid string, got 7"),
         (PlaceTrade(account="a", line="x" * 5000),
@@ -760,6 +761,32 @@ async def test_what_is_no_failure_is_kept_and_the_next_goes_on(world):
     (failure,) = world.failures("trade-repair")
     assert failure.error == "UndecodableMessage"
     assert failure.fields == {b"odd": b"entry"}
+
+
+async def test_what_is_no_failure_is_poisoned_too(world):
+    queue = world.keys.repair("trade-repair", "trade")
+    entry = world.raw.xadd(queue, {"odd": "entry"}).decode()
+    world.raw.xgroup_create(queue, "hybrid", id="0")
+    world.raw.xreadgroup("hybrid", "dead", {queue: ">"})
+    world.raw.hset(world.keys.starts, f"repair:trade-repair/trade|trade-repair|{entry}", "3 killed")
+    async with world.running(placing(), stripping(), lease_ms=300):
+        failure = await world.failure("trade-repair")
+    assert "started 3 times without an outcome" in failure.message
+
+
+@pytest.mark.parametrize("original", [{b"nothing": b"of ours"}, {b"id": b"x", b"type": b"no-longer-known"}])
+async def test_a_failure_of_what_is_no_message_goes_to_the_desk_of_its_group(world, original):
+    app = world.app(placing(), stripping())
+    failure = failure_of(Culprit("trade", "trade.place", "command:x"), original, NotANumber(), 1)
+    packed = [*failure.packed(), "function", "trade-repair.strip"]
+    queue = world.keys.repair("trade-repair", "trade")
+    world.raw.xadd(queue, dict(zip(packed[::2], packed[1::2], strict=True)))
+    world.raw.hincrby(world.keys.counters, "entered:command:place-trade", 1)
+    async with app.running():
+        found = await world.failure("trade")
+    assert found.fields == original
+    assert found.note.startswith("trade-repair: AttributeError")  # of a function that expects a message
+    await balanced(app)
 
 
 async def test_a_function_that_is_gone_is_said(world):
