@@ -48,7 +48,7 @@ Decision = Mended | ToDesk | GivenUp
 
 
 def decide(outcome: Outcome, fixer: str, original: str, late: bool) -> Decision:
-    """Return what becomes of a failure of a message of this type; `late` when nobody waits for it any more."""
+    """Return what becomes of a failure of a message of this type; `late` when nobody waits for it now."""
     if isinstance(outcome, Raised):
         return ToDesk(f"{fixer}: {error_note(outcome.error)}")
     match outcome.answer:

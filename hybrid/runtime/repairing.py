@@ -108,6 +108,7 @@ class RepairRunner(Runner):
             return Raised(error)
 
     def _failed(self, failure: Failure) -> Failed[Any]:
+        """Return a failure as the function is given it: the message as far as it can be had."""
         envelope = failure.envelope or NOTHING
         values, message = {}, None
         try:
@@ -138,11 +139,11 @@ class RepairRunner(Runner):
         """
         try:
             data = encode(message, self.settings.max_message_bytes)
-            valid = decode(type(message), data)
-        except MessageError as error:
+            fields = mended(failure, self.component, decode(type(message), data), data)
+        except Exception as error:  # it is too large, or not valid
             self._to_desk(delivery, failure, ToDesk(f"{self.component} mended it, but {error}"))
             return
-        way = back(self.keys, failure, mended(failure, self.component, valid, data))
+        way = back(self.keys, failure, fields)
         line = self.entry(delivery, outcomes.REPAIRED, f"{failure.error}: {failure.message}"[:500])
         self._settle(delivery, way.checks, "", [*way.effects, line])
 

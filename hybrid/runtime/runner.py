@@ -98,7 +98,7 @@ class Runner:
         """Return the effects of a failure."""
         envelope, fields = delivery.envelope or NOTHING, delivery.fields
         culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
-        if envelope.time:  # what is not in the entry its id tells, and it gets another one
+        if envelope.time:  # the id of its entry told that, and it gets another one
             fields = {**fields, b"time": str(envelope.time).encode()}
         failure = failure_of(culprit, fields, error, envelope.attempt)
         repair, said = route(self.workplace.topology, failure, error)

@@ -168,7 +168,8 @@ class Worker:
                 self._lanes += topics
                 self._readers.append(Reader(name, topics, self._workplace, self._restore))
         self._lanes += queues
-        self._readers.append(Reader(QUEUE_GROUP, queues, self._workplace, self._restore))
+        if queues:
+            self._readers.append(Reader(QUEUE_GROUP, queues, self._workplace, self._restore))
         if self._ears:
             self._listening.append(Listening(shard, self._ears, self._workplace))
 

@@ -483,6 +483,14 @@ async def test_a_flow_is_not_loose_while_its_mended_command_waits(world):
     await balanced(app)
 
 
+async def test_a_fixer_of_what_nobody_handles_has_nothing_to_do(world):
+    app = world.app(stripping())
+    async with working(app, "trade-repair"):
+        await until(world.consumers)
+        async with app.store() as store:
+            assert (await status(store, app.topology)).sickness == []
+
+
 async def test_every_shard_has_its_repairs(world):
     app = world.app(*basket(), placing(), stripping(), shards=3)
     async with app.running() as client:
