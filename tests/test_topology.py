@@ -174,6 +174,14 @@ def test_who_repairs_what():
     assert topology.repair_of("nobody", "pay", ValueError()) is None
 
 
+def test_what_fails_at_the_front_door_is_repaired_and_what_fails_in_a_flow_is_not():
+    fixer = fixing(message=Place)
+    topology = Topology([front(), orders(), fixer])
+    assert topology.repaired_by(fixer) == ["front"]
+    assert topology.repair_of("front", "place", ValueError()).component == "fixer"
+    assert topology.repair_of("orders", "place", ValueError()) is None
+
+
 def test_a_failure_has_one_repair():
     with pytest.raises(
         ApplicationError, match="Pay that failed with ValueError is repaired by both one.*two"

@@ -64,21 +64,18 @@ def repair_output(keys: Keys, failure: Failure, repair: Handler) -> Item:
     return add(queue, f"repairs:{keys.channel(queue)[7:]}", [*failure.packed(), FUNCTION, repair.name])
 
 
-def mended(failure: Failure, fixer: str, message: Message, data: bytes) -> dict[bytes, bytes]:
+def mended(
+    failure: Failure, fixer: str, message: Message, data: bytes, *, initiating: bool = False
+) -> dict[bytes, bytes]:
     """Return the entry that goes back for what failed: a new id, linked to the original, the new data, and
-    all that stood there beside the envelope.
+    all that stood there beside the envelope. An `initiating` event keeps its id, which is its flow's name.
     """
     was = failure.envelope
     assert was is not None, "only what has an envelope is repaired"
-    envelope = was._replace(
-        id=derived_id(was.id, fixer, "repair", failure.fingerprint),
-        version=message.type_version,
-        cause=was.id,
-        origin=was.subject,
-        key=message.message_key(),
-        source=fixer,
-        attempt=1,
-    )
+    envelope = was._replace(version=message.type_version, key=message.message_key(), attempt=1)
+    if not initiating:
+        id = derived_id(was.id, fixer, "repair", failure.fingerprint)
+        envelope = envelope._replace(id=id, cause=was.id, origin=was.subject, source=fixer)
     flat = [_raw(item) for item in to_fields(envelope, data)]
     chain = [*mendings(failure), (fixer, _mark(failure))]
     lines = "\n".join("\t".join(mending) for mending in chain)

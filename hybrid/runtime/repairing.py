@@ -18,7 +18,7 @@ from hybrid.repair.mending import FUNCTION, mended, noted
 from hybrid.repair.ways import back, given_up
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.invoke import Bound, Contract
-from hybrid.runtime.runner import NOTHING, Runner
+from hybrid.runtime.runner import NOTHING, Runner, event_failed
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import CHECK_FAILED
 from hybrid.workflow import Discard, Failed, WorkflowProcessor
@@ -139,7 +139,8 @@ class RepairRunner(Runner):
         """
         try:
             data = encode(message, self.settings.max_message_bytes)
-            fields = mended(failure, self.component, decode(type(message), data), data)
+            valid, initiating = decode(type(message), data), self._is_initiating(failure)
+            fields = mended(failure, self.component, valid, data, initiating=initiating)
         except Exception as error:  # it is too large, or not valid
             self._to_desk(delivery, failure, ToDesk(f"{self.component} mended it, but {error}"))
             return
@@ -150,9 +151,15 @@ class RepairRunner(Runner):
     def _to_desk(self, delivery: Delivery, failure: Failure, decision: ToDesk) -> None:
         why = f"{failure.error.rpartition('.')[2]}: {failure.message} ({decision.note})"[:500]
         effects = [failed_output(self.keys, noted(failure, decision.note))]
-        if decision.awaited:
+        if self._is_initiating(failure):
+            effects.append(event_failed(self.keys, (failure.envelope or NOTHING).id))
+        elif decision.awaited:
             effects += self.telling(delivery, why)
         self.put_off(delivery, effects, outcomes.FAILED, why)
+
+    def _is_initiating(self, failure: Failure) -> bool:
+        """Tell whether it failed at the front door."""
+        return failure.component in self.workplace.topology.fronts
 
     def _after(self, delivery: Delivery) -> Callable[[int], None]:
         over = super()._after(delivery)

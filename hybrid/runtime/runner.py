@@ -13,6 +13,7 @@ from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope, from_fields
 from hybrid.errors import HandlerError, UndecodableMessage
+from hybrid.keys import Keys
 from hybrid.mediator.record import IN_REPAIR
 from hybrid.messages import Message
 from hybrid.repair.mending import noted, repair_output, route
@@ -200,3 +201,8 @@ class Runner:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._discard)
+
+
+def event_failed(keys: Keys, id: str) -> Item:
+    """Return the effect that tells those who wait for an initiating event without a flow that it failed."""
+    return add(keys.outcomes, "", ["flow", id, "state", "failed"])

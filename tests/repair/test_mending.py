@@ -60,6 +60,13 @@ def test_the_mended_message_is_the_steps_own():
     assert fields[MENDED] == b"fixer\tValueError"
 
 
+def test_an_initiating_event_keeps_its_id():
+    was = failure(Envelope("e1", "noted", key="k", time=7, trace="00-ab-cd-01"))
+    fields = mended(was, "fixer", Noted(text="x"), pack({"text": "x"}), initiating=True)
+    assert from_fields(fields, ENTRY) == Envelope("e1", "noted", time=7, trace="00-ab-cd-01")
+    assert fields[MENDED] == b"fixer\tValueError"
+
+
 def test_the_chain_grows_and_the_origin_stays():
     first = failure()
     second = failure(error=KeyError())

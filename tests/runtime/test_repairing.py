@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from hybrid import (
     HARD,
+    SIMPLE,
     Command,
     CommandFailed,
     Context,
@@ -481,6 +482,49 @@ async def test_a_flow_is_not_loose_while_its_mended_command_waits(world):
     async with app.running() as client:
         assert (await client.wait(receipt.id, timeout=10)).event == BasketDone(shares=8756)
     await balanced(app)
+
+
+def door():
+    """A front door at which simple events may fail."""
+    front = SimpleMediator("trade")  # the name under which these tests look
+
+    @front.classify(BasketPlaced, SIMPLE)
+    def simple(event):
+        return SIMPLE
+
+    @front.on(BasketPlaced)
+    def handle(event):
+        return [TradePlaced(account=event.account, shares=int(event.line))]
+
+    return front
+
+
+@pytest.mark.parametrize("line", ["7 SHARES", "FORGET", "many"])
+async def test_an_initiating_event_that_fails_at_the_door_is_mended_and_keeps_its_id(world, line):
+    async def strip(failed: Failed[BasketPlaced]):
+        if failed.message.line == "many":
+            return None
+        if failed.message.line == "FORGET":
+            return Discard("no")
+        return BasketPlaced(account=failed.message.account, line=failed.message.line.split()[0])
+
+    app = world.app(door(), repairing(strip, message=BasketPlaced, on=ValueError))
+    async with app.running() as client:
+        receipt = await client.send(BasketPlaced(account="a", line=line))
+        outcome = await client.wait(receipt.id, timeout=10)
+        async with app.store() as store:
+            view = await flow_view(store, app.topology, receipt.id)
+    assert view.summary.state == outcome.state
+    books = await balanced(app)
+    assert world.log()[0].outcome == "in repair"
+    if line == "7 SHARES":
+        assert outcome.state == "completed"
+        assert [envelope.cause for envelope in world.broadcasts(TradePlaced)] == [receipt.id]
+        assert books.settled == 1
+    else:
+        assert outcome.state == "failed"
+        assert (books.discarded, books.failed) == ((1, 0) if line == "FORGET" else (0, 1))
+    assert world.raw.xlen(world.keys.outcomes) == 1
 
 
 async def test_a_fixer_of_what_nobody_handles_has_nothing_to_do(world):
