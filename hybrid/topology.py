@@ -65,19 +65,24 @@ class Topology:
         """Return the mediator for an event of a class, None when there is none."""
         return self._mediator_of.get((event, event_class))
 
-    def repair_of(self, processor: str, message: str, error: BaseException) -> Handler | None:
-        """Return the function that repairs a message (by its name) that failed in a processor with this
-        error; of several the one for the nearest class of error. None when there is none.
+    def repair_of(self, component: str, message: str, error: BaseException) -> Handler | None:
+        """Return the function that repairs a message (by its name) that failed with this error in a
+        processor, or at a simple mediator; of several the one for the nearest class of error.
         """
-        handled = self.processors[processor].handlers if processor in self.processors else ()
-        cls = next((cls for cls in handled if cls.type_name == message), None)
+        cls = next((cls for cls in self._taken_by(component) if cls.type_name == message), None)
         found = (self._repairs.get((cls, kind)) for kind in type(error).__mro__) if cls else ()
         return next((repair for repair in found if repair), None)
 
     def repaired_by(self, fixer: WorkflowProcessor) -> list[str]:
-        """Return the names of the processors whose failures a workflow processor may be given."""
+        """Return the components whose failures a workflow processor may be given."""
         messages = {message for message, _ in fixer.repaired}
-        return [p.name for p in self.processors.values() if messages & p.handlers.keys()]
+        return [name for name in self.names if not messages.isdisjoint(self._taken_by(name))]
+
+    def _taken_by(self, component: str) -> Iterable[type[Message]]:
+        """Return the messages that a component takes one by one; what a flow fails on is on its record."""
+        if component in self.fronts:
+            return self.fronts[component].events
+        return self.processors[component].handlers if component in self.processors else ()
 
     def initiating(self) -> list[type[Message]]:
         """Return the initiating events."""

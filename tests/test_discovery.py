@@ -105,6 +105,19 @@ def test_a_file(write, tmp_path):
         assert app.topology.names == ["one"]
 
 
+def test_a_workflow_processor_is_a_component(write):
+    fixing = """
+        from hybrid import WorkflowProcessor
+        from {name}.a import One
+        fixer = WorkflowProcessor("fixer")
+        @fixer.repairs(One)
+        def mend(failed): ...
+    """
+    name = write(a=processor("one", "One"))
+    Path(name, "b.py").write_text(dedent(fixing.format(name=name)))
+    assert load(name).topology.names == ["one", "fixer"]
+
+
 def test_a_file_imports_what_stands_beside_it(write, tmp_path):
     name = write()
     place = tmp_path / "other"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid import COMPLEX, HARD, SIMPLE, Event, Flow, Mediator, Processor, SimpleMediator
+from hybrid import COMPLEX, HARD, SIMPLE, Event, Flow, Mediator, Processor, SimpleMediator, WorkflowProcessor
 from hybrid.errors import ApplicationError
 from hybrid.topology import Topology
 from tests.runtime.messages import Cancelled, Completed, Denied, Noted, Paid, Pay, Place, Renamed
@@ -146,3 +146,50 @@ def test_two_classes_of_one_name_are_told():
 
     with pytest.raises(ApplicationError, match="two message classes are called paid"):
         Topology([payment(), late])
+
+
+def fixing(name="fixer", message=Pay, on=ValueError):
+    fixer = WorkflowProcessor(name)
+    fixer.repairs(message, on=on)(lambda failed: None)
+    return fixer
+
+
+def test_who_repairs_what():
+    mail, fixer = Processor("mail"), fixing(message=Pay | Paid)
+
+    @mail.on(Paid | Completed)
+    async def tell(event: Paid | Completed):
+        raise NotImplementedError
+
+    everything = fixing("everything", message=Paid, on=Exception)
+    topology = Topology([payment(), mail, fixer, everything])
+    assert topology.names == ["payment", "mail", "fixer", "everything"]
+    assert topology.repaired_by(fixer) == ["payment", "mail"]
+    assert topology.repaired_by(everything) == ["mail"]
+    assert topology.repair_of("payment", "pay", UnicodeError()).component == "fixer"
+    assert topology.repair_of("payment", "pay", KeyError()) is None
+    assert topology.repair_of("mail", "paid", UnicodeError()).component == "fixer"  # the nearest
+    assert topology.repair_of("mail", "paid", KeyError()).component == "everything"
+    assert topology.repair_of("mail", "pay", ValueError()) is None  # mail has no such message
+    assert topology.repair_of("nobody", "pay", ValueError()) is None
+
+
+def test_what_fails_at_the_front_door_is_repaired_and_what_fails_in_a_flow_is_not():
+    fixer = fixing(message=Place)
+    topology = Topology([front(), orders(), fixer])
+    assert topology.repaired_by(fixer) == ["front"]
+    assert topology.repair_of("front", "place", ValueError()).component == "fixer"
+    assert topology.repair_of("orders", "place", ValueError()) is None
+
+
+def test_a_failure_has_one_repair():
+    with pytest.raises(
+        ApplicationError, match="Pay that failed with ValueError is repaired by both one.*two"
+    ):
+        Topology([payment(), fixing("one"), fixing("two")])
+    with pytest.raises(ApplicationError, match="two components are called payment"):
+        Topology([payment(), fixing("payment")])
+
+
+def test_a_message_that_only_a_repair_mentions_is_known():
+    assert "noted" in Topology([fixing(message=Noted)]).catalog

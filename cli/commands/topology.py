@@ -128,6 +128,7 @@ def chart(wires: Wiring) -> str:
     for repair in wires.repairs:
         shapes[repair.fixer] = f"[/{repair.fixer}/]"
         failing = [each.processor for each in wires.handlers if each.message == repair.message]
+        failing += [each.front for each in wires.entrances if each.event == repair.message]
         arrows += [f"{_id(name)} -. {repair.message} failed .-> {_id(repair.fixer)}" for name in failing]
     lines += [f"  {_id(name)}{shape}" for name, shape in shapes.items()]
     return "\n".join([*lines, *(f"  {arrow}" for arrow in dict.fromkeys(arrows))])

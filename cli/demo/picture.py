@@ -72,7 +72,7 @@ def components(pulse: Pulse, rows: int) -> Table:
         table.add_column(title, justify="right")
     for group in sorted(pulse.groups, key=lambda group: -pulse.settled.get(group.group, 0))[:rows]:
         if group.group:
-            waiting, pending = group.waiting + group.later, group.pending
+            waiting, pending = group.waiting + group.later + group.repair, group.pending
             numbers = (pulse.settled.get(group.group, 0), waiting, pending)
             table.add_row(f"[cyan]{group.group}[/]", *(f"{n:,}" if n else "[dim]·[/]" for n in numbers))
     return table

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.broker.log import LogEntry, entries_of
+from hybrid.broker.log import DISCARDED, IN_REPAIR, LogEntry, entries_of
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
@@ -19,6 +19,7 @@ from hybrid.mediator.record import (
     GIVEN_UP,
     NOTHING,
     REPLY,
+    RUNNING,
     TIMEOUT,
     FlowRecord,
     Issued,
@@ -33,8 +34,12 @@ LOG_PAGES = 40
 SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
-WAITING, ACKNOWLEDGED, TIMED_OUT, IN_REPAIR = "waiting", "acknowledged", "timed out", "in repair"
+WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
 _STATES = {REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up"}
+
+
+_BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
+"""States of an event without a flow, by the outcome of its last delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +286,8 @@ def _simple(id: str, log: list[LogLine]) -> FlowView:
     note = first.note.partition(" by ")
     rule, _, reason = note[2].partition(": ")
     failed = [line for line in log if line.outcome == FAILED]
-    state = FAILED if failed else COMPLETED
+    last = next((line.outcome for line in reversed(log) if line.message == id), "")
+    state = FAILED if failed else _BY_OUTCOME.get(last, COMPLETED)
     line = FlowSummary(
         id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken, first.taken,
         0 if failed else first.settled, failed[0].note if failed else "",

@@ -51,7 +51,7 @@ class Pulse:
     @property
     def outstanding(self) -> int:
         """How many deliveries are still to be done."""
-        return sum(group.waiting + group.pending + group.later for group in self.groups)
+        return sum(each.waiting + each.pending + each.repair + each.later for each in self.groups)
 
     @property
     def failed(self) -> int:

@@ -47,10 +47,8 @@ class GivenUp:
 Decision = Mended | ToDesk | GivenUp
 
 
-def decide(outcome: Outcome, fixer: str, original: type[Message], late: bool) -> Decision:
-    """Return what becomes of a failure of a message of this class; `late` when nobody waits for it any
-    more.
-    """
+def decide(outcome: Outcome, fixer: str, original: str, late: bool) -> Decision:
+    """Return what becomes of a failure of a message of this type; `late` when nobody waits for it now."""
     if isinstance(outcome, Raised):
         return ToDesk(f"{fixer}: {error_note(outcome.error)}")
     match outcome.answer:
@@ -58,10 +56,9 @@ def decide(outcome: Outcome, fixer: str, original: type[Message], late: bool) ->
             return ToDesk(f"{fixer} can't tell what is wrong with it")
         case Discard(reason):
             return GivenUp(reason)
-        case answer if type(answer) is not original:
+        case answer if answer.type_name != original:
             return ToDesk(
-                f"{fixer} mended it to a {type(answer).__name__}: a message stays what it is, a"
-                f" {original.__name__}"
+                f"{fixer} mended it to a {answer.type_name}: a message stays what it is, {original}"
             )
         case answer if late:
             note = f"{fixer} mended it, but its time is over: nobody waits for it any more"

@@ -64,15 +64,19 @@ def repair_output(keys: Keys, failure: Failure, repair: Handler) -> Item:
     return add(queue, f"repairs:{keys.channel(queue)[7:]}", [*failure.packed(), FUNCTION, repair.name])
 
 
-def repaired(failure: Failure, fixer: str, message: Message, limit: int) -> dict[bytes, bytes]:
+def repaired(
+    failure: Failure, fixer: str, message: Message, limit: int, *, initiating: bool = False
+) -> dict[bytes, bytes]:
     """Return the entry that goes back for what this workflow processor has mended; its data is at most so
-    many bytes. Raises as `mended`.
+    many bytes. An `initiating` event keeps its id, which is its flow's name. Raises as `mended`.
     """
     assert failure.envelope is not None, "only what has an envelope is repaired"
-    id = derived_id(failure.envelope.id, fixer, "repair", failure.fingerprint)
+    was = failure.envelope.id
+    id = was if initiating else derived_id(was, fixer, "repair", failure.fingerprint)
     chain = [*mendings(failure), (fixer, _mark(failure))]
     lines = "\n".join("\t".join(mending) for mending in chain)
-    return {**mended(failure, message, id, limit), b"source": fixer.encode(), MENDED: lines.encode()}
+    said = {MENDED: lines.encode()} if initiating else {MENDED: lines.encode(), b"source": fixer.encode()}
+    return mended(failure, message, id, limit) | said
 
 
 def noted(failure: Failure, note: str) -> Failure:

@@ -17,7 +17,7 @@ from hybrid.mediator.classes import SIMPLE, Verdict
 from hybrid.mediator.simple import SimpleMediator
 from hybrid.messages import Command, Event, Message
 from hybrid.runtime.delivery import Delivery
-from hybrid.runtime.runner import Runner
+from hybrid.runtime.runner import Runner, event_failed
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Item, add
 
@@ -44,17 +44,17 @@ class FrontRunner(Runner):
                 )
                 effects = self._effects(event, classified, verdict, delivery)
             except Exception as error:  # a rule may raise anything
-                self.fail(delivery, error, extra=self._told(delivery))
+                self.fail(delivery, error)
             else:
                 note = f"{verdict.event_class.value} by {rule.name}" + (
                     f": {verdict.reason}" if verdict.reason else ""
                 )
                 self.end(delivery, outcomes.CLASSIFIED, effects, note)
 
-    def _told(self, delivery: Delivery) -> list[Item]:
-        """Return the effect that tells those who wait for an event that it has failed."""
+    def telling(self, delivery: Delivery, why: str, *, over: bool = True) -> list[Item]:
+        """Return the effect that tells those who wait for an event that it has failed for good."""
         id = delivery.envelope.id if delivery.envelope else ""
-        return [add(self.keys.outcomes, "", ["flow", id, "state", "failed"])] if id else []
+        return [event_failed(self.keys, id)] if id and over else []
 
     def _effects(self, event: Event, envelope: Envelope, verdict: Verdict, delivery: Delivery) -> list[Item]:
         if verdict.event_class is not SIMPLE:

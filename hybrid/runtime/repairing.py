@@ -18,7 +18,7 @@ from hybrid.repair.mending import FUNCTION, noted, repaired
 from hybrid.repair.ways import back, given_up
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.invoke import Bound, Contract
-from hybrid.runtime.runner import Runner
+from hybrid.runtime.runner import NOTHING, Runner, event_failed
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import CHECK_FAILED
 from hybrid.workflow import Discard, Failed, WorkflowProcessor
@@ -81,8 +81,6 @@ class RepairRunner(Runner):
         except Exception as error:  # msgpack raises a dozen unrelated classes for bad bytes
             raise UndecodableMessage(f"an entry of {delivery.lane.channel} is no failure: {error}") from error
         delivery.envelope = failure.envelope
-        if delivery.envelope is None or delivery.envelope.type not in self.catalog:
-            raise UndecodableMessage(f"an entry of {delivery.lane.channel} is the failure of no message")
         return failure
 
     def _start_next(self) -> None:
@@ -96,10 +94,9 @@ class RepairRunner(Runner):
         finally:
             self._running -= 1
             self._start_next()
-        assert delivery.envelope is not None
-        original, expires = self.catalog.named(delivery.envelope.type), delivery.envelope.expires
-        late = 0 < expires < self.workplace.clock.now()
-        self._settle_decision(delivery, failure, decide(outcome, self.component, original, late))
+        envelope = delivery.envelope or NOTHING
+        late = 0 < envelope.expires < self.workplace.clock.now()
+        self._settle_decision(delivery, failure, decide(outcome, self.component, envelope.type, late))
 
     async def _invoke(self, delivery: Delivery, failure: Failure) -> Outcome:
         name = delivery.fields.get(FUNCTION, b"").decode(errors="replace")
@@ -111,8 +108,8 @@ class RepairRunner(Runner):
             return Raised(error)
 
     def _failed(self, failure: Failure) -> Failed[Any]:
-        envelope = failure.envelope
-        assert envelope is not None
+        """Return a failure as the function is given it: the message as far as it can be had."""
+        envelope = failure.envelope or NOTHING
         values, message = {}, None
         try:
             found = unpack(failure.data)
@@ -142,9 +139,9 @@ class RepairRunner(Runner):
         """
         try:
             limit = self.settings.max_message_bytes
-            valid = decode(type(message), encode(message, limit))
-            fields = repaired(failure, self.component, valid, limit)
-        except MessageError as error:
+            valid, initiating = decode(type(message), encode(message, limit)), self._is_initiating(failure)
+            fields = repaired(failure, self.component, valid, limit, initiating=initiating)
+        except Exception as error:  # it is too large, or not valid
             self._to_desk(delivery, failure, ToDesk(f"{self.component} mended it, but {error}"))
             return
         way = back(self.keys, failure, fields)
@@ -154,9 +151,15 @@ class RepairRunner(Runner):
     def _to_desk(self, delivery: Delivery, failure: Failure, decision: ToDesk) -> None:
         why = f"{failure.error.rpartition('.')[2]}: {failure.message} ({decision.note})"[:500]
         effects = [failed_output(self.keys, noted(failure, decision.note))]
-        if decision.awaited:
+        if self._is_initiating(failure):
+            effects.append(event_failed(self.keys, (failure.envelope or NOTHING).id))
+        elif decision.awaited:
             effects += self.telling(delivery, why)
         self.put_off(delivery, effects, outcomes.FAILED, why)
+
+    def _is_initiating(self, failure: Failure) -> bool:
+        """Tell whether it failed at the front door."""
+        return failure.component in self.workplace.topology.fronts
 
     def _after(self, delivery: Delivery) -> Callable[[int], None]:
         over = super()._after(delivery)

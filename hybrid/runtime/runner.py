@@ -14,6 +14,7 @@ from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope, from_fields
 from hybrid.errors import HandlerError, UndecodableMessage
+from hybrid.keys import Keys
 from hybrid.mediator.record import IN_REPAIR
 from hybrid.messages import Message
 from hybrid.repair.mending import noted, repair_output, route
@@ -21,7 +22,8 @@ from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, release, stuck
 
-_NOTHING = Envelope("", "")
+NOTHING = Envelope("", "")
+"""The envelope of what is no message."""
 
 
 class Runner:
@@ -105,9 +107,9 @@ class Runner:
         self, delivery: Delivery, error: BaseException, handler: str, extra: Sequence[Item]
     ) -> list[Item]:
         """Return the effects of a failure."""
-        envelope, fields = delivery.envelope or _NOTHING, delivery.fields
+        envelope, fields = delivery.envelope or NOTHING, delivery.fields
         culprit = Culprit(self.component, handler or self.component, delivery.lane.channel)
-        if envelope.time:  # what is not in the entry its id tells, and it gets another one
+        if envelope.time:  # the id of its entry told that, and it gets another one
             fields = {**fields, b"time": str(envelope.time).encode()}
         failure = failure_of(culprit, fields, error, envelope.attempt)
         repair, said = route(self.workplace.topology, failure, error)
@@ -124,7 +126,7 @@ class Runner:
         """Return the effects that tell the flow which waits for a delivery that it has failed; `over` when no
         program can help, and those who wait for the flow are to know.
         """
-        envelope = delivery.envelope or _NOTHING
+        envelope = delivery.envelope or NOTHING
         if not (envelope.flow and envelope.step):
             return []
         step = str(envelope.step)
@@ -136,7 +138,7 @@ class Runner:
 
     def entry(self, delivery: Delivery, outcome: str, note: str = "") -> Item:
         """Return the effect that writes a delivery's line into the settle log."""
-        envelope = delivery.envelope or _NOTHING
+        envelope = delivery.envelope or NOTHING
         line = LogEntry(
             envelope.id,
             envelope.type,
@@ -209,3 +211,8 @@ class Runner:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._discard)
+
+
+def event_failed(keys: Keys, id: str) -> Item:
+    """Return the effect that tells those who wait for an initiating event without a flow that it failed."""
+    return add(keys.outcomes, "", ["flow", id, "state", "failed"])

@@ -1,6 +1,18 @@
 """What goes wrong is tried again. What can't be cured is kept, and told to whoever waits."""
 
-from hybrid import HARD, Command, Context, Event, Flow, Mediator, Processor, RetryPolicy, SimpleMediator
+from hybrid import (
+    HARD,
+    Command,
+    Context,
+    Event,
+    Failed,
+    Flow,
+    Mediator,
+    Processor,
+    RetryPolicy,
+    SimpleMediator,
+    WorkflowProcessor,
+)
 
 
 class OrderPlaced(Event):
@@ -56,3 +68,20 @@ async def test_the_flow_says_what_it_is_stuck_at(make_app):
         outcome = await client.wait(receipt.id)
     assert outcome.state == "failed"
     assert outcome.reason == "step 1 (apply-payment): ConnectionError: the bank does not answer"
+
+
+async def test_a_workflow_processor_mends_what_failed_and_sends_it_back(make_app):
+    payment, fixer = Processor("payment"), WorkflowProcessor("payment-repair")
+
+    @payment.on(ApplyPayment, retry=RetryPolicy(attempts=1))
+    async def pay(command: ApplyPayment) -> PaymentApplied:
+        return PaymentApplied(attempt=int(command.order_id))
+
+    @fixer.repairs(ApplyPayment, on=ValueError)
+    async def leave_out_the_letters(failed: Failed[ApplyPayment]) -> ApplyPayment:
+        return ApplyPayment(order_id="".join(filter(str.isdigit, failed.message.order_id)))
+
+    async with make_app(front, orders, payment, fixer).running() as client:
+        receipt = await client.send(OrderPlaced(order_id="no. 7"))
+        outcome = await client.wait(receipt.id)
+    assert outcome.event == PaymentApplied(attempt=7)

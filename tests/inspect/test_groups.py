@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hybrid import App, Event, Processor, RetryPolicy
+from hybrid import App, Event, Processor, RetryPolicy, WorkflowProcessor
 from hybrid.errors import ApplicationError
 from hybrid.inspect.groups import LIVE, MISSING, REPLAYING, chosen, groups, remove, reset
 from hybrid.inspect.ledger import ledger
@@ -242,6 +242,23 @@ async def test_what_has_failed_is_not_thrown_away_unless_forced(place, store):
     (done,) = await remove(store, now.app.topology, await now.group("ear"), force=True)
     assert done.besides == 1
     assert await now.books("ear") is None
+
+
+async def test_what_is_in_repair_goes_with_a_group_only_when_forced(place, store, raw):
+    fixer = WorkflowProcessor("fixer")
+    fixer.repairs(Heard, on=KeyError)(lambda failed: None)
+    shop = place(listener("ear", Heard, fails=[1]), fixer)
+    async with shop.app.running("ear") as client:
+        await client.publish_many([Heard(n=n) for n in range(3)])
+        await shop.settled()
+    now = place()
+    assert (await now.books("ear")).repair == 1
+    with pytest.raises(ApplicationError, match="ear has 0 failed deliveries, 1 in repair"):
+        await remove(store, now.app.topology, await now.group("ear"))
+    (done,) = await remove(store, now.app.topology, await now.group("ear"), force=True)
+    assert done.besides == 1
+    assert await now.books("ear") is None
+    assert raw.exists(store.shards[0].keys.repair("fixer", "ear")) == 0
 
 
 async def test_each_shard_has_its_own(fresh, settings):

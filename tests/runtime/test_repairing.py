@@ -1,14 +1,20 @@
 """Workflow processors at work: what they mend, discard and can't tell, in flows and outside; their limits."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from hybrid import (
     HARD,
+    SIMPLE,
     Command,
     CommandFailed,
     Context,
@@ -25,6 +31,7 @@ from hybrid import (
     seconds,
 )  # fmt: skip
 from hybrid.app import App
+from hybrid.broker.failures import Culprit, failure_of
 from hybrid.codec import unpack
 from hybrid.errors import ApplicationError, UndecodableMessage
 from hybrid.inspect.flows import flow as flow_view
@@ -37,6 +44,7 @@ from hybrid.repair.mending import MOST
 from tests.runtime.world import until, working
 
 ONCE = RetryPolicy(attempts=1)
+ROOT = Path(__file__).parents[2]
 
 
 class BasketPlaced(Event, key="account"):
@@ -460,6 +468,86 @@ async def test_in_a_flow_the_step_is_in_repair_and_then_has_the_mended_commands_
     assert [reply.type for reply in by["trade"].sent] == []
 
 
+async def test_a_flow_is_not_loose_while_its_mended_command_waits(world):
+    app = world.app(*basket(), placing(), stripping())
+    async with app.client() as client:
+        receipt = await client.send(BasketPlaced(account="a", line=BAD))
+    async with working(app, "front", "boss", "trade"):
+        await until(lambda: world.flow(receipt.id).stuck)
+    await balanced(app)
+    async with working(app, "trade-repair"):
+        await until(lambda: world.raw.xlen(world.keys.own("trade")))
+    assert world.flow(receipt.id).stuck == {}
+    assert (await balanced(app)).waiting == 1
+    async with app.running() as client:
+        assert (await client.wait(receipt.id, timeout=10)).event == BasketDone(shares=8756)
+    await balanced(app)
+
+
+def door():
+    """A front door at which simple events may fail."""
+    front = SimpleMediator("trade")  # the name under which these tests look
+
+    @front.classify(BasketPlaced, SIMPLE)
+    def simple(event):
+        return SIMPLE
+
+    @front.on(BasketPlaced)
+    def handle(event):
+        return [TradePlaced(account=event.account, shares=int(event.line))]
+
+    return front
+
+
+@pytest.mark.parametrize("line", ["7 SHARES", "FORGET", "many"])
+async def test_an_initiating_event_that_fails_at_the_door_is_mended_and_keeps_its_id(world, line):
+    async def strip(failed: Failed[BasketPlaced]):
+        if failed.message.line == "many":
+            return None
+        if failed.message.line == "FORGET":
+            return Discard("no")
+        return BasketPlaced(account=failed.message.account, line=failed.message.line.split()[0])
+
+    app = world.app(door(), repairing(strip, message=BasketPlaced, on=ValueError))
+    async with app.running() as client:
+        receipt = await client.send(BasketPlaced(account="a", line=line))
+        outcome = await client.wait(receipt.id, timeout=10)
+        async with app.store() as store:
+            view = await flow_view(store, app.topology, receipt.id)
+    assert view.summary.state == outcome.state
+    books = await balanced(app)
+    assert world.log()[0].outcome == "in repair"
+    if line == "7 SHARES":
+        assert outcome.state == "completed"
+        assert [envelope.cause for envelope in world.broadcasts(TradePlaced)] == [receipt.id]
+        assert books.settled == 1
+    else:
+        assert outcome.state == "failed"
+        assert (books.discarded, books.failed) == ((1, 0) if line == "FORGET" else (0, 1))
+    assert world.raw.xlen(world.keys.outcomes) == 1
+
+
+async def test_a_fixer_of_what_nobody_handles_has_nothing_to_do(world):
+    app = world.app(stripping())
+    async with working(app, "trade-repair"):
+        await until(world.consumers)
+        async with app.store() as store:
+            assert (await status(store, app.topology)).sickness == []
+
+
+async def test_every_shard_has_its_repairs(world):
+    app = world.app(*basket(), placing(), stripping(), shards=3)
+    async with app.running() as client:
+        receipts = [await client.send(BasketPlaced(account=f"a{n}", line=BAD)) for n in range(12)]
+        for receipt in receipts:
+            assert (await client.wait(receipt.id, timeout=10)).event == BasketDone(shares=8756)
+    async with app.store() as store:
+        books = await ledger(store, app.topology)
+    assert books.balanced
+    assert sum(group.settled for group in books.groups if group.group == "trade") == 12
+    assert all(group.settled for group in books.groups if group.group == "trade")
+
+
 async def test_in_a_flow_what_is_discarded_is_a_command_failed(world):
     app = world.app(*basket(), placing(), stripping())
     async with app.running() as client:
@@ -566,7 +654,7 @@ async def test_what_a_fixer_raises_is_the_note_at_the_desk(world, answer, note, 
     ("answer", "note"),
     [
         (CheckTrade(account="a", shares=1),
-         " to a CheckTrade: a message stays what it is, a PlaceTrade"),
+         " to a check-trade: a message stays what it is, place-trade"),
         (PlaceTrade.model_construct(account="a", line=7),
          ", but place-trade is not valid: line: Input should be a valid string, got 7"),
         (PlaceTrade(account="a", line="x" * 5000),
@@ -632,6 +720,48 @@ async def test_a_fixer_that_kills_its_workers_is_not_given_it_again(world):
     await balanced(app)
 
 
+DEADLY = """
+import asyncio
+from hybrid import App, Settings
+from tests.runtime.test_repairing import die, placing, repairing
+
+async def main():
+    app = App({name!r}, [placing(), repairing(die)], settings=Settings.load(**{settings!r}))
+    async with app.worker(["trade-repair"]) as worker:
+        await worker.stopped.wait()
+
+asyncio.run(main())
+"""
+
+
+def die(failed: Failed):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def ended(fixer, world):
+    """Wait until a process has ended, or is to: the failure has found its way to the desk."""
+    await until(lambda: fixer.poll() is not None or world.failures("trade"))
+    if fixer.poll() is None:
+        fixer.terminate()
+    return fixer.wait()
+
+
+async def test_a_fixer_that_really_kills_its_workers(world):
+    app = world.app(placing(), repairing(die), lease_ms=300, poison_starts=1)
+    program = DEADLY.format(name=app.name, settings=app.settings.model_dump(mode="json"))
+    ends = []
+    await tell(app, world, order(), order(GOOD))
+    async with working(app, "trade"):
+        while not world.failures("trade"):
+            fixer = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+            ends.append(await ended(fixer, world))
+        assert world.counter("settled:trade") == 1
+    assert ends[:-1] == [-signal.SIGKILL] * 2  # as it came, and once more when it was taken over
+    note = "trade-repair: started 1 times without an outcome: its worker was killed or lost each time"
+    assert unpack(at_the_desk(world, note).data)["line"] == BAD
+    await balanced(app)
+
+
 async def test_what_a_dead_fixer_had_begun_is_done_by_another(world):
     app = world.app(placing(), stripping(), lease_ms=300)
     await tell(app, world, order())
@@ -683,6 +813,32 @@ async def test_what_is_no_failure_is_kept_and_the_next_goes_on(world):
     (failure,) = world.failures("trade-repair")
     assert failure.error == "UndecodableMessage"
     assert failure.fields == {b"odd": b"entry"}
+
+
+async def test_what_is_no_failure_is_poisoned_too(world):
+    queue = world.keys.repair("trade-repair", "trade")
+    entry = world.raw.xadd(queue, {"odd": "entry"}).decode()
+    world.raw.xgroup_create(queue, "hybrid", id="0")
+    world.raw.xreadgroup("hybrid", "dead", {queue: ">"})
+    world.raw.hset(world.keys.starts, f"repair:trade-repair/trade|trade-repair|{entry}", "3 killed")
+    async with world.running(placing(), stripping(), lease_ms=300):
+        failure = await world.failure("trade-repair")
+    assert "started 3 times without an outcome" in failure.message
+
+
+@pytest.mark.parametrize("original", [{b"nothing": b"of ours"}, {b"id": b"x", b"type": b"no-longer-known"}])
+async def test_a_failure_of_what_is_no_message_goes_to_the_desk_of_its_group(world, original):
+    app = world.app(placing(), stripping())
+    failure = failure_of(Culprit("trade", "trade.place", "command:x"), original, NotANumber(), 1)
+    packed = [*failure.packed(), "function", "trade-repair.strip"]
+    queue = world.keys.repair("trade-repair", "trade")
+    world.raw.xadd(queue, dict(zip(packed[::2], packed[1::2], strict=True)))
+    world.raw.hincrby(world.keys.counters, "entered:command:place-trade", 1)
+    async with app.running():
+        found = await world.failure("trade")
+    assert found.fields == original
+    assert found.note.startswith("trade-repair: AttributeError")  # of a function that expects a message
+    await balanced(app)
 
 
 async def test_a_function_that_is_gone_is_said(world):
