@@ -47,7 +47,7 @@ class TestStatus:
         (line,) = [
             line for line in said.out.splitlines() if line.startswith("front") and "mediator" not in line
         ]
-        assert line.split() == ["front", "3", "0", "0", "0", "0", "3", "0", "0", "0", "0"]
+        assert line.split() == ["front", "3", "0", "0", "0", "0", "3", "0", "0", "0", "0", "0"]
         assert "ledger: balanced" in said.out
 
     def test_books_that_do_not_balance_are_an_alarm(self, anywhere, still, raw):
