@@ -16,14 +16,13 @@ from hybrid.inspect.failures import FailureView
 
 GROUPS = [
     Column("group", keep=True),
-    Column("count", right=True),
-    Column("again", right=True),
-    Column("sent back", right=True),
-    Column("first", right=True),
-    Column("last", right=True),
+    Column("count", right=True, keep=True),
+    Column("again", right=True, keep=True),
+    Column("sent back", right=True, keep=True),
+    Column("first", right=True, keep=True),
+    Column("last", right=True, keep=True),
+    Column("cause"),
     Column("type"),
-    Column("error"),
-    Column("raised in"),
 ]
 FAILURES = [
     Column("id", keep=True),
@@ -52,13 +51,12 @@ def group_rows(groups: Sequence[Group], now: int) -> list[list[Any]]:
         [
             group.id,
             f"{group.count:,}",
-            group.failed_again or "",
-            group.sent_back or "",
-            span(max(now - group.first, 0)),
-            span(max(now - group.last, 0)),
+            f"{group.failed_again:,}" if group.failed_again else "",
+            f"{group.sent_back:,}" if group.sent_back else "",
+            _age(now - group.first),
+            _age(now - group.last),
+            group.fingerprint,
             ", ".join(group.types),
-            group.error,
-            group.frame,
         ]
         for group in groups
     ]
@@ -122,6 +120,11 @@ def whole(view: FailureView) -> Lines:
         else f"`hybrid desk retry {view.id}` sends it back; edit, discard and archive are the other ways"
     )
     return Lines(*lines, *trace, Text.assemble(("            ", ""), (hint, "dim")), Text(""))
+
+
+def _age(ms: int) -> str:
+    """Return an age in one unit, for where there is little room."""
+    return " ".join(span(max(ms, 0)).split()[:2])
 
 
 def _changed(line: LogLine) -> str:

@@ -12,7 +12,7 @@ from hybrid import HARD, App, Command, Event, Mediator, Processor, RetryPolicy, 
 from hybrid.broker.failures import Failure, short_id
 from hybrid.codec import pack, unpack
 from hybrid.errors import FlowError, InvalidMessage, MessageError
-from hybrid.inspect.actions import ARCHIVE, DISCARD, EDIT, RESTORE, RETRY, Desk, Order
+from hybrid.inspect.actions import ALREADY, ARCHIVE, DISCARD, EDIT, RESTORE, RETRY, Desk, Order
 from hybrid.inspect.desk import KINDS, Selection, count, groups, newest, selected
 from hybrid.inspect.desk_log import Deed, desk_log
 from hybrid.inspect.editing import changed, document, edited
@@ -248,13 +248,23 @@ class TestActions:
         assert (group.count, group.failed_again, group.sent_back) == (1, 1, 3)
 
     async def test_of_two_people_one_wins_and_the_other_is_told(self, office):
-        office.fill(1)
-        (failed,) = await office.all()
-        both = [office.act(DISCARD, failed, who="ann"), office.act(ARCHIVE, failed, who="bob")]
-        results = sorted(outcome.result for (outcome,) in await asyncio.gather(*both))
-        assert results in (["already handled", "discarded"], ["already handled", "archived"])
-        (line,) = await desk_log(office.store)
-        assert line.action in results[1]
+        office.fill(300)
+        async with office.app.store() as other:
+            hers = [Order(view) for view in await office.all()]
+            his = [Order(view) async for view in selected(other, office.app.topology, Selection())]
+            discarding = office.desk(DISCARD, "ann").act(hers)
+            archiving = Desk(other, office.app.topology, Deed("bob", ARCHIVE)).act(his)
+            both = list(zip(*await asyncio.gather(discarding, archiving), strict=True))
+        results = [{one.result, other.result} for one, other in both]
+        won = [result == {"discarded", "already handled"} for result in results]
+        assert all(result in ({"discarded", ALREADY}, {"archived", ALREADY}) for result in results)
+        lines = await desk_log(office.store, most=1000)
+        assert {line.message: line.who for line in lines} == {
+            order.view.message: "ann" if hers_won else "bob"
+            for order, hers_won in zip(hers, won, strict=True)
+        }
+        assert len(lines) == 300
+        assert (await ledger(office.store, office.app.topology)).balanced
 
     async def test_what_is_gone_is_already_handled_whatever_its_flow_says(self, office):
         async with office.started() as (_, _):

@@ -8,6 +8,9 @@ import pytest
 
 from hybrid import App, Event, Processor, RetryPolicy, WorkflowProcessor
 from hybrid.errors import ApplicationError
+from hybrid.inspect.actions import ARCHIVE, Desk, Order
+from hybrid.inspect.desk import Selection, selected
+from hybrid.inspect.desk_log import Deed
 from hybrid.inspect.groups import LIVE, MISSING, REPLAYING, chosen, groups, remove, reset
 from hybrid.inspect.ledger import ledger
 from hybrid.inspect.status import status
@@ -230,15 +233,20 @@ async def test_a_served_one_is_not_removed_unless_forced(place, store):
         await now.books("ear")
 
 
-async def test_what_has_failed_is_not_thrown_away_unless_forced(place, store):
+@pytest.mark.parametrize("archived", [False, True])
+async def test_what_has_failed_is_not_thrown_away_unless_forced(place, store, archived):
     await place(listener("ear", Heard, fails=[1])).run(*(Heard(n=n) for n in range(3)))
     now = place()
+    if archived:
+        orders = [Order(view) async for view in selected(store, now.app.topology, Selection())]
+        await Desk(store, now.app.topology, Deed("ann", ARCHIVE)).act(orders)
     with pytest.raises(
         ApplicationError,
         match=r"ear has 1 failed deliveries, 0 in repair, 0 to be tried again, 0 held and 0 on its own",
     ):
         await remove(store, now.app.topology, await now.group("ear"))
-    assert (await now.books("ear")).failed == 1
+    books = await now.books("ear")
+    assert (books.failed, books.archived) == ((0, 1) if archived else (1, 0))
     (done,) = await remove(store, now.app.topology, await now.group("ear"), force=True)
     assert done.besides == 1
     assert await now.books("ear") is None

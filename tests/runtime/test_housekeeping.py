@@ -44,6 +44,16 @@ async def test_a_topic_is_kept_bounded_and_nothing_unsettled_is_lost(world, capl
     assert world.counter("cut:slow") == 0
 
 
+async def test_the_log_of_the_desk_is_bounded_by_number_and_not_by_age(world, monkeypatch):
+    monkeypatch.setattr(housekeeping, "DESK_LOG", 5)
+    log = world.keys.desk_log
+    for n in range(1, 9):
+        world.raw.xadd(log, {"e": "x"}, id=f"{n}-0")
+    async with world.running(Processor("fast"), topic_ms=1000):
+        await until(lambda: world.raw.xlen(log) == 5)
+    assert world.raw.xrange(log)[0][0] == b"4-0"
+
+
 async def test_what_nobody_listens_to_is_bounded_too(world):
     front = SimpleMediator("front")
 
