@@ -19,6 +19,8 @@ from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
 
 MOST = 500
+SOONEST = 0.005
+"""How often we look at most, in seconds."""
 _log = logging.getLogger("hybrid.schedule")
 
 
@@ -36,21 +38,27 @@ class Schedule:
         tick = self._workplace.settings.tick_ms / 1000
         while True:
             try:
-                more = await self._fire()
+                pause = await self._fire()
             except ServerError as error:
                 _log.warning("looking for due timers again: %s", error)
-                more = False
-            if not more:
-                await asyncio.sleep(tick)
+                pause = tick
+            await asyncio.sleep(min(pause, tick))
 
-    async def _fire(self) -> bool:
-        timers, *later = await self._shard.scripts.due(self._zsets, MOST)
+    async def _fire(self) -> float:
+        """Move what is due; return after how many seconds to look again.
+
+        What comes due is moved when it does, not by the tickful: retries of many messages would come in
+        bursts, and others would have to wait for them.
+        """
+        following, (timers, *later) = await self._shard.scripts.due(self._zsets, MOST)
         transitions = [self._timeout(member) for member in timers]
         for component, members in zip(self._components, later, strict=True):
             transitions += [self._again(component, member) for member in members]
         if transitions:
             await asyncio.gather(*map(self._shard.settler.settle, transitions))
-        return len(timers) == MOST or any(len(members) == MOST for members in later)
+        if len(timers) == MOST or any(len(members) == MOST for members in later):
+            return 0
+        return max(following / 1000, SOONEST) if following >= 0 else float("inf")
 
     def _timeout(self, member: bytes) -> Transition:
         keys = self._shard.keys

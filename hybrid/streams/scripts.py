@@ -138,9 +138,10 @@ class Scripts:
             return None
         return [(entry[0], pairs(entry[1])) for entry in reply if entry and entry[1] is not None]
 
-    async def due(self, zsets: list[str], most: int) -> list[list[bytes]]:
-        """Return what is due in each schedule."""
-        return await self._call("due", zsets, most)  # type: ignore[no-any-return]
+    async def due(self, zsets: list[str], most: int) -> tuple[int, list[list[bytes]]]:
+        """Return in how many ms the next thing is due (-1 for nothing), and what is due in each schedule."""
+        following, *due = await self._call("due", zsets, most)
+        return following, due
 
     async def register(self, keys: list[str], group: str, channel: str, start: str) -> int:
         """Make sure that a group of a topic exists: 0 it did, 1 it is new, 2 it is re-created.

@@ -66,11 +66,19 @@ class TestDue:
         bench.raw.zadd(one, {"past": 1, "pres\xff": 2, "third": 3, "future": 10**14})
         bench.raw.zadd(two, {"future": 10**14})
         for _ in range(2):
-            assert await bench.shard.scripts.due([one, two, none], 2) == [
-                [b"past", "pres\xff".encode()],
-                [],
-                [],
-            ]
+            following, due = await bench.shard.scripts.due([one, two, none], 2)
+            assert due == [[b"past", "pres\xff".encode()], [], []]
+            assert following > 10**13
+
+    async def test_when_the_next_is_due(self, bench):
+        one, two = map(bench.keys.later, "ab")
+        assert await bench.shard.scripts.due([one, two], 9) == (-1, [[], []])
+        now = int(bench.raw.time()[0]) * 1000
+        bench.raw.zadd(one, {"past": 1, "far": now + 90_000})
+        bench.raw.zadd(two, {"next": now + 60_000})
+        following, due = await bench.shard.scripts.due([one, two], 9)
+        assert due == [[b"past"], []]
+        assert 50_000 < following <= 60_000
 
 
 class TestRegister:
@@ -355,7 +363,7 @@ class TestCalls:
         try:
             await scripts.due([bench.keys.timers], 1)
         except ServerUnavailable:
-            assert await scripts.due([bench.keys.timers], 1) == [[]]
+            assert await scripts.due([bench.keys.timers], 1) == (-1, [[]])
         await client.aclose()
 
     async def test_an_answer_that_is_an_error(self, bench):

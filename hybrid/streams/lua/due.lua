@@ -2,12 +2,16 @@
 --
 -- KEYS     zsets
 -- ARGV     most members per zset
--- returns  per zset the list of due members
+-- returns  ms until the next one that is not due yet (-1 when nothing is scheduled besides), then per zset the list of due
+--          members
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local due = {}
+local found, following = { -1 }, nil
 for i, key in ipairs(KEYS) do
-  due[i] = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, ARGV[1])
+  found[i + 1] = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, ARGV[1])
+  local later = redis.call('ZRANGEBYSCORE', key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  if later and (not following or tonumber(later) < following) then following = tonumber(later) end
 end
-return due
+if following then found[1] = math.ceil(following - now) end
+return found
