@@ -142,8 +142,12 @@ class Lane:
         return deliveries
 
     def _take_turns(self, deliveries: Sequence[Delivery]) -> None:
-        """Write down whose turn each takes; it has been let in, so the turn is its own."""
+        """Write down whose turn each takes; it has been let in, so the turn is its own. What was read by
+        `admit.lua` says it; what is found pending does not.
+        """
         for delivery in deliveries:
+            if GATE in delivery.fields:
+                continue
             field = self.ordered.get(delivery.fields.get(b"type", b"").decode(errors="replace"))
             key = order_key(delivery.fields.get(b"data", b""), field) if field else None
             if key is not None:

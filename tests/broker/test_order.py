@@ -23,6 +23,12 @@ PLAIN = st.one_of(
 ANYTHING = st.recursive(
     PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
 )
+NONSENSE = st.binary(max_size=12) | st.builds(
+    lambda kind, more: bytes([kind]) + more, st.integers(0x80, 0xDF), st.binary(max_size=6)
+)
+NONSENSE |= st.sampled_from(
+    [b"\x81\x90\x01", b"\xa5ab", b"\xc1\0\0\0\0", b"\xd6\xff\0\0\0\1", b"\xcf" + bytes(7) + b"\1"]
+)
 
 
 class Gated:
@@ -100,6 +106,22 @@ class TestKey:
         key = order_key(pack(data), "account")
         places = raw.hkeys(gated.keys.gate("desk"))
         assert places == ([] if key is None else [b"%s|%s" % (CHANNEL.encode(), key)])
+
+    @given(value=NONSENSE, rest=NONSENSE)
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    async def test_they_find_the_same_in_bytes_that_are_no_message(self, raw, shard, value, rest):
+        """Else a worker would not know whose turn it has, and nobody would end it."""
+        raw.flushdb()
+        gated = Gated(shard, raw)
+        data = b"\x83\xa1n" + value + b"\xa7account" + value + b"\xa4rest" + rest
+        raw.xadd(gated.stream, {"id": "m1", "type": "trade", "data": data})
+        reader = gated.reader("w")
+        ((_, ((_, fields),)),) = await reader.take({gated.stream: 1}, 1)
+        await reader.close()
+        key = order_key(data, "account")
+        place = None if key is None else b"%s|%s" % (CHANNEL.encode(), key)
+        assert fields.get(GATE) == place
+        assert raw.hkeys(gated.keys.gate("desk")) == ([place] if place else [])
 
     def test_what_it_is(self):
         cases = {"a": b"a", "": b"", "a\0b": b"a\\0b", 7: b"7", -3: b"-3", b"x": b"x", Decimal("1.5"): b"1.5"}

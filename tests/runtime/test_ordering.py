@@ -9,6 +9,8 @@ from hybrid import Command, Event, Processor, SimpleMediator
 from hybrid.errors import ApplicationError
 from hybrid.inspect.ledger import ledger
 from hybrid.policy import RetryPolicy
+from hybrid.repair.ways import given_up
+from hybrid.streams.transitions import Transition
 from tests.runtime.world import until, working
 
 
@@ -189,3 +191,21 @@ async def test_an_order_that_several_shards_can_not_keep_is_an_error_at_start(wo
             pass
     async with world.running(desk(Book()), shards=2):
         pass
+
+
+async def test_bytes_that_are_no_message_stop_no_worker_and_keep_no_turn(world):
+    """A map whose keys are lists, a text that is cut off, a byte that begins nothing."""
+    book = Book()
+    app = world.app(desk(book))
+    bad = [b"\x81\xa7account\x81\x91\1\2", b"\x81\xa7account\xa5ab", b"\x81\xa7account\xc1"]
+    async with working(app):
+        for n, data in enumerate(bad):
+            world.raw.xadd(world.keys.command("trade"), {"id": f"x{n}", "type": "trade", "data": data})
+        await world.tell(Trade(account="ab", n=1), Trade(account="b", n=2))
+        await until(lambda: book.done["b"] and len(world.failures("desk")) == 3)
+        for failure in world.failures("desk"):
+            async with app.store() as store:
+                way = given_up(world.keys, failure, "no message", 0)
+                await store.shards[0].settler.settle(Transition((), (), way.effects))
+        await until(lambda: book.done["ab"])
+        await until(lambda: not world.raw.exists(world.keys.gate("desk")))

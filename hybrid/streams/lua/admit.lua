@@ -9,7 +9,8 @@
 -- Reading and gating are one step: asked afterwards, the gate would hear of two messages of a key in the order in which two
 -- workers ask. A message whose key is taken is held: acknowledged, and kept whole in the zset until `settle` releases it.
 -- A member there is CHANNEL|KEY \0 place in line \0 msgpack {origin, fields}; all scores are 0, so those of a key are in
--- line. What goes back to its group keeps its place: the entry's field `gate` is CHANNEL|KEY.
+-- line. What is let in and what is held has a field `gate`, CHANNEL|KEY, which stays with it. (What is read again from
+-- what is pending has none: `hybrid/broker/order.py` finds the same key, step by step.)
 
 local call = redis.call
 local SCAN = 1000 -- the most that is read of a stream at once
@@ -101,10 +102,10 @@ local function admit(stream, entry, channel, fields_of, is_queue)
   if not field or not fine or not key then return true end
   local place, origin = channel .. '|' .. key, fields.origin or fields.id or ''
   local owner = call('HGET', KEYS[1], place)
-  if not owner then call('HSET', KEYS[1], place, origin) end
-  if not owner or owner == origin then return true end
   flat[#flat + 1] = 'gate'
   flat[#flat + 1] = place
+  if not owner then call('HSET', KEYS[1], place, origin) end
+  if not owner or owner == origin then return true end
   if not fields.time then
     flat[#flat + 1] = 'time'
     flat[#flat + 1] = id:match('^%d+')
