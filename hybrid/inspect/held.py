@@ -67,7 +67,7 @@ async def held_keys(store: Store, topology: Topology, key: str = "", component: 
             states = await _states(shard, name) if places else {}
             for place, (first, number) in places.items():
                 if key in ("", first.key):
-                    behind = owners.get(place, b"")
+                    behind = owners.get(place, b"").rpartition(b"\0")[0]
                     state = states.get(behind, IN_WORK)
                     row = first.channel, first.key, number, behind.decode(errors="replace"), state
                     found.append(HeldKey(name, *row, (shard, place)))

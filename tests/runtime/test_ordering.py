@@ -7,8 +7,10 @@ import pytest
 
 from hybrid import Command, Event, Processor, SimpleMediator
 from hybrid.errors import ApplicationError
+from hybrid.inspect.groups import chosen, reset
 from hybrid.inspect.ledger import ledger
 from hybrid.policy import RetryPolicy
+from hybrid.positions import BEGINNING
 from hybrid.repair.ways import given_up
 from hybrid.streams.transitions import Transition
 from tests.runtime.world import until, working
@@ -209,3 +211,69 @@ async def test_bytes_that_are_no_message_stop_no_worker_and_keep_no_turn(world):
                 await store.shards[0].settler.settle(Transition((), (), way.effects))
         await until(lambda: book.done["ab"])
         await until(lambda: not world.raw.exists(world.keys.gate("desk")))
+
+
+class Slow(Book):
+    """Runs nothing from this number on to its end until it may."""
+
+    def __init__(self, slow=0):
+        super().__init__()
+        self.may, self.started, self.slow = asyncio.Event(), [], slow
+
+    async def run(self, trade):
+        self.started.append(trade.n)
+        if trade.account in self.running:
+            self.broken.append(f"two of {trade.account} at once")
+        self.running.add(trade.account)
+        if trade.n >= self.slow:
+            await self.may.wait()
+        self.running.discard(trade.account)
+        self.done[trade.account].append(trade.n)
+
+
+async def reset_to_the_beginning(app):
+    async with app.store() as store:
+        return await reset(store, await chosen(store, app.topology, "desk"), BEGINNING)
+
+
+async def test_what_is_held_does_not_come_twice_when_its_group_is_reset(world):
+    book = Slow()
+    app = world.app(desk(book, Traded))
+    async with working(app), app.client() as client:
+        await client.publish_many([Traded(account="a", n=n) for n in range(3)])
+        await until(lambda: book.started and world.raw.zcard(world.keys.held("desk")) == 2)
+        await reset_to_the_beginning(app)
+        await until(lambda: world.pending(world.keys.topic("traded"), "desk") == 1)
+        assert await balanced(app)
+        book.may.set()
+        await until(lambda: world.counter("settled:desk") == 3)
+        assert await balanced(app)
+    assert book.done["a"] == [0, 1, 2]
+    assert not world.raw.exists(world.keys.gate("desk"))
+
+
+async def test_what_was_released_runs_alone_when_its_group_is_reset(world):
+    book = Slow(slow=1)
+    app = world.app(desk(book, Traded))
+    async with working(app), app.client() as client:
+        await client.publish_many([Traded(account="a", n=n) for n in range(2)])
+        await until(lambda: book.started == [0, 1])
+        await reset_to_the_beginning(app)
+        await until(lambda: world.raw.zcard(world.keys.held("desk")) == 2)
+        book.may.set()
+        await until(lambda: world.counter("settled:desk") == 4)
+        assert await balanced(app)
+    assert (book.done["a"], book.broken) == ([0, 1, 0, 1], [])
+
+
+async def test_a_second_message_of_an_id_waits_for_the_first(world):
+    """As when it is sent again after it was forgotten that it was sent; and what replays broadcast again."""
+    book = Slow()
+    async with working(world.app(desk(book))):
+        await world.tell(Trade(account="a", n=1))
+        await world.tell(Trade(account="a", n=1))
+        await until(lambda: book.started and world.raw.zcard(world.keys.held("desk")))
+        assert book.started == [1]
+        book.may.set()
+        await until(lambda: world.counter("settled:desk") == 2)
+    assert not book.broken

@@ -1,13 +1,14 @@
 -- admit: read new entries of streams whose messages keep an order per key, and let in what is the first of its key. Does
 -- not wait.
 --
--- KEYS     gate (hash: CHANNEL|KEY -> origin id of the message in work), held (zset), streams
+-- KEYS     gate (hash: CHANNEL|KEY -> origin id of the message whose turn it is \0 the entry by which it was let in, empty
+--          when it was released), held (zset), groups' hash, streams
 -- ARGV     group, consumer, how many to let in at most in all, then per stream: its room, its channel's name, 1 for a queue,
 --          msgpack: the field by which messages of a type are ordered {type: field}
 -- returns  per stream {the group's position, entry {id, fields}, …}
 --
 -- Reading and gating are one step: asked afterwards, the gate would hear of two messages of a key in the order in which two
--- workers ask. A message whose key is taken is held: acknowledged, and kept whole in the zset until `settle` releases it.
+-- workers ask. A message whose key is taken, be it by another of the same id, is held: acknowledged, and kept whole in the zset until `settle` releases it.
 -- A member there is CHANNEL|KEY \0 place in line \0 msgpack {origin, fields}; all scores are 0, so those of a key are in
 -- line. What is let in and what is held has a field `gate`, CHANNEL|KEY, which stays with it. (What is read again from
 -- what is pending has none: `hybrid/broker/order.py` finds the same key, step by step.)
@@ -101,16 +102,19 @@ local function admit(stream, entry, channel, fields_of, is_queue)
   local fine, key = pcall(key_of, fields.data or '', field)
   if not field or not fine or not key then return true end
   local place, origin = channel .. '|' .. key, fields.origin or fields.id or ''
-  local owner = call('HGET', KEYS[1], place)
+  local owner, whole = call('HGET', KEYS[1], place), origin .. '\0' .. id
   flat[#flat + 1] = 'gate'
   flat[#flat + 1] = place
-  if not owner then call('HSET', KEYS[1], place, origin) end
-  if not owner or owner == origin then return true end
+  if not owner then call('HSET', KEYS[1], place, whole) end
+  if not owner or owner == whole then return true end -- the same entry: its group was reset, or lost
   if not fields.time then
     flat[#flat + 1] = 'time'
     flat[#flat + 1] = id:match('^%d+')
   end
-  call('ZADD', KEYS[2], 0, place .. '\0' .. padded(id) .. '\0' .. cmsgpack.pack({ origin, flat }))
+  local member = place .. '\0' .. padded(id) .. '\0' .. cmsgpack.pack({ origin, flat })
+  if call('ZADD', KEYS[2], 0, member) == 0 then -- the group was reset; it waits already, and does not come again
+    call('HINCRBY', KEYS[3], 'base:' .. channel .. '|' .. ARGV[1], 1)
+  end
   call('XACK', stream, ARGV[1], id)
   if is_queue then call('XDEL', stream, id) end
   return false
@@ -125,9 +129,9 @@ local function position(stream)
 end
 
 local read, left = {}, tonumber(ARGV[3])
-for n = 1, #KEYS - 2 do
+for n = 1, #KEYS - 3 do
   local argument = 4 * n
-  local stream, room = KEYS[n + 2], math.min(left, ARGV[argument])
+  local stream, room = KEYS[n + 3], math.min(left, ARGV[argument])
   local fields_of = cmsgpack.unpack(ARGV[argument + 3])
   local result, scanned, last = { '' }, 0, nil
   while #result - 1 < room and scanned < SCAN do

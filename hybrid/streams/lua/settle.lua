@@ -39,9 +39,15 @@ function check.awaited(c)
   return not was[1] and was[2] == c[3] and was[3] and (was[4] or '') == ''
 end
 
+-- whose turn it is in a gate (see `admit`): its origin id, nil when it is nobody's
+local function owner_of(gate, place)
+  local owner = call('HGET', gate, place)
+  return owner and owner:match('^(.*)%z')
+end
+
 -- {turn, gate, place, origin}: it is still this message's turn
 function check.turn(c)
-  return call('HGET', c[2], c[3]) == c[4]
+  return owner_of(c[2], c[3]) == c[4]
 end
 
 -- {ack, stream, group, entry, queue?, counter}: settle a delivery; entries of queues go
@@ -161,14 +167,14 @@ end
 -- {release, gate, held, own, place, origin}: this message is over; the next of its key goes to the component's own queue
 function effect.release(e)
   local gate, held, place = e[2], e[3], e[5]
-  if call('HGET', gate, place) ~= e[6] then return end
+  if owner_of(gate, place) ~= e[6] then return end
   local member, origin, fields = first_held(held, place)
   if not member then
     call('HDEL', gate, place)
     return
   end
   call('ZREM', held, member)
-  call('HSET', gate, place, origin)
+  call('HSET', gate, place, origin .. '\0')
   call('XADD', e[4], '*', unpack(fields))
 end
 
@@ -176,7 +182,7 @@ end
 -- released to others meanwhile, it is held, before those that came after it
 function effect.readmit(e)
   local gate, place, origin = e[2], e[5], e[6]
-  local owner = call('HGET', gate, place)
+  local owner = owner_of(gate, place)
   if owner and owner ~= origin then
     local sent = ''
     for i = 1, #e[7], 2 do
@@ -186,7 +192,7 @@ function effect.readmit(e)
     call('ZADD', e[3], 0, place .. '\0' .. line .. '\0' .. cmsgpack.pack({ origin, e[7] }))
     return
   end
-  if not owner then call('HSET', gate, place, origin) end
+  if not owner then call('HSET', gate, place, origin .. '\0') end
   call('XADD', e[4], '*', unpack(e[7]))
 end
 
