@@ -64,6 +64,8 @@ class Housekeeping:
         removed = 1000
         while removed >= 1000:
             names = [keys.prefix + topic, keys.groups, keys.counters]
+            for group in groups:
+                names += [keys.gate(group), keys.held(group), keys.own(group)]
             removed, cut = await self._shard.scripts.retain(names, topic, limits, groups)
             if removed < 0:
                 _log.error(

@@ -210,7 +210,10 @@ class Scripts:
     async def retain(
         self, keys: list[str], channel: str, limits: tuple[int, int, int, int], groups: list[str]
     ) -> tuple[int, int]:
-        """Trim a topic to its limits (entries, bytes, ms, hard entries); return (removed, cut)."""
+        """Trim a topic to its limits (entries, bytes, ms, hard entries); return (removed, cut).
+
+        `keys` are the topic, the groups' hash, the counters' hash, and of each group its gate, held and own.
+        """
         removed, cut = await self._call("retain", keys, channel, *limits, *groups)
         return removed, cut
 

@@ -102,6 +102,29 @@ async def test_beyond_the_hard_limit_it_is_cut_and_told(world, caplog):
     assert "n199" in heard
 
 
+async def test_the_turn_of_what_is_cut_goes_on_to_the_next_of_its_key(world):
+    release, heard = asyncio.Event(), []
+    slow = Processor("slow")
+
+    @slow.on(Completed, ordered_by="order")
+    async def wait(event: Completed):
+        await release.wait()
+        heard.append(event.order)
+
+    names = ["o1", "o1", *(f"x{n}" for n in range(60)), "alone"]
+    async with world.running(slow, topic_entries=5, topic_hard_entries=30) as client:
+        await client.publish(Completed(order="first"))
+        await client.publish_many([Completed(order=name) for name in names])
+        await until(lambda: world.counter("cut:slow"))
+        release.set()
+        await until(lambda: world.counter("cut:slow") + world.counter("settled:slow") == len(names) + 1)
+        assert heard.count("o1") >= 1
+        await client.publish(Completed(order="o1"))
+        await client.publish(Completed(order="first"))
+        await until(lambda: heard[-1] == "first" and not world.raw.exists(world.keys.held("slow")))
+        await until(lambda: not world.raw.exists(world.keys.gate("slow")))
+
+
 async def test_nothing_is_trimmed_while_a_group_is_missing(world, caplog):
     """Its worker is down and its group is gone: what it has not had stays."""
     mail, points = Processor("mail"), Processor("points")

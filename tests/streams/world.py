@@ -329,6 +329,8 @@ class World:
     async def retain(self, most: int) -> None:
         """Housekeeping: the topic is trimmed."""
         keys = [self.topic, self.keys.groups, self.keys.counters]
+        for group in GROUPS:
+            keys += [self.keys.gate(group), self.keys.held(group), self.keys.own(group)]
         limits = (most, 1 << 30, FOREVER, 1 << 30)
 
         async def seen_and_trimmed() -> None:

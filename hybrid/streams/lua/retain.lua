@@ -1,11 +1,12 @@
 -- retain: trim a topic to its limits, never past what a registered group has not settled.
 --
--- KEYS     topic, groups' hash, counters' hash
+-- KEYS     topic, groups' hash, counters' hash, then per registered group its gate, what is held, its own queue
 -- ARGV     the topic's channel name, most entries, most bytes, most age (ms), hard limit (entries), then the registered groups
 -- returns  {removed, cut}; {-1, 0} when a registered group is missing: nothing is trimmed then
 --
 -- Trims by MINID and at most 1,000 entries a call. Beyond the hard limit unsettled entries go too; they are
--- acknowledged for the groups that had them and counted as cut:GROUP. It begins with a write that takes no memory
+-- acknowledged for the groups that had them and counted as cut:GROUP; the turns that they had go on to the next of their
+-- key, which may run while a worker is still at what was cut. It begins with a write that takes no memory
 -- (PERSIST), so that a full server lets it go on: trimming is what makes room.
 
 local topic, channel = KEYS[1], ARGV[1]
@@ -51,6 +52,25 @@ local function boundary(excess)
   return range[#range][1]
 end
 
+-- ends the turns of entries that were cut: as `release` of `settle` does
+local function release(cut, gate, held, own)
+  local turns = redis.call('HGETALL', gate)
+  for i = 1, #turns, 2 do
+    local place, entry = turns[i], turns[i + 1]:match('([^%z]*)$')
+    if cut[entry] and place:sub(1, #channel + 1) == channel .. '|' then
+      local member = redis.call('ZRANGEBYLEX', held, '[' .. place .. '\0', '(' .. place .. '\1', 'LIMIT', 0, 1)[1]
+      if member then
+        local origin, fields = unpack(cmsgpack.unpack(member:sub(member:find('\0', #place + 2, true) + 1)))
+        redis.call('ZREM', held, member)
+        redis.call('HSET', gate, place, origin .. '\0')
+        redis.call('XADD', own, '*', unpack(fields))
+      else
+        redis.call('HDEL', gate, place)
+      end
+    end
+  end
+end
+
 local most, bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local used = redis.call('MEMORY', 'USAGE', topic)
 if used > bytes then most = math.min(most, math.floor(length * bytes / used)) end
@@ -67,10 +87,11 @@ local hard, cut = tonumber(ARGV[5]), 0
 if length > hard then
   limit = boundary(length - hard)
   for i = 6, #ARGV do
-    local group, lost = ARGV[i], 0
+    local group, lost, gone = ARGV[i], 0, {}
     for _, entry in ipairs(redis.call('XPENDING', topic, group, '-', '(' .. limit, 2000)) do
-      lost = lost + redis.call('XACK', topic, group, entry[1])
+      lost, gone[entry[1]] = lost + redis.call('XACK', topic, group, entry[1]), true
     end
+    if lost > 0 then release(gone, unpack(KEYS, 3 * i - 14, 3 * i - 12)) end
     if before(found[group], limit) then
       lost = lost + #redis.call('XRANGE', topic, '(' .. found[group], '(' .. limit)
       redis.call('XGROUP', 'SETID', topic, group, shift(limit, -1))
