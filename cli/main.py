@@ -90,6 +90,7 @@ def main(args: list[str] | None = None) -> None:
     interrupted.
     """
     words = sys.argv[1:] if args is None else args
+    _open_standard_streams()
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -102,6 +103,18 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open those of stdin, stdout and stderr that are closed (`<&-`) on nothing: else the first connection
+    gets the number of one, and the event loop ends the process.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 def _outcome(words: list[str]) -> int:

@@ -151,6 +151,8 @@ def diff(
                 return changed(view, by_words(app.topology, view, words))
             names = [view.message for view in await named(store, app.topology, id)] or [id]
             lines = [line for name in names for line in await desk_log(store, name)]
+            if not lines:
+                await there(store, app.topology, id)
             edits = [line for line in lines if line.action == EDIT]
             return [each for line in edits for each in changes(line.before, line.after)]
 
@@ -204,12 +206,14 @@ class Retrying(Chosen):
 
     archived: Archived = False
     stages: Annotated[
-        str, typer.Option(metavar="N,N,…", help="How many in each stage; the last again and again.")
-    ] = ""
+        str | None, typer.Option(metavar="N,N,…", help="How many in each stage; the last again and again.")
+    ] = None
     stop_on: Annotated[
         int, typer.Option(metavar="N", help="Stop when so many of a stage fail again.", min=1)
     ] = 1
-    rate: Annotated[str, typer.Option(metavar="N/s", help="Most messages in a time: 50/s, 100/m.")] = ""
+    rate: Annotated[str | None, typer.Option(metavar="N/s", help="Most messages in a time: 50/s, 100/m.")] = (
+        None
+    )
     patience: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to wait for a stage's messages.", min=0)
     ] = 30.0

@@ -107,9 +107,9 @@ def at_desk(env: Environment, chosen: Chosen, action: str, selection: Selection 
 class Staging:
     """The options of a retry in stages."""
 
-    stages: str = ""
+    stages: str | None = None
     stop_on: int = 1
-    rate: str = ""
+    rate: str | None = None
     dry_run: bool = False
     patience: float = 30.0
 
@@ -120,7 +120,7 @@ class Staging:
 
     def plan(self) -> Plan | None:
         """Return the plan, None for all at once. Raises BadInput."""
-        if not self.stages:
+        if self.stages is None:
             return None
         sizes = self.stages.split(",")
         if not all(size.strip().isdecimal() and 0 < int(size) <= 1_000_000 for size in sizes):
@@ -129,7 +129,7 @@ class Staging:
 
     def per_second(self) -> float:
         """Return how many go a second, 0 for no limit. Raises BadInput."""
-        if not self.rate:
+        if self.rate is None:
             return 0.0
         found = _RATE.fullmatch(self.rate.strip())
         if not found or not float(found[1]):

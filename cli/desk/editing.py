@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -163,7 +164,10 @@ def _edited(topology: Topology, view: FailureView) -> Message:
 
 def _opened(text: str) -> str:
     """Return a text as somebody left it in $EDITOR. The file is readable by its owner only, and deleted."""
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    given = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not given and not sys.stdin.isatty():
+        raise BadInput("there is no terminal for vi: set EDITOR, or use --set FIELD=VALUE")
+    editor = shlex.split(given or "vi")
     with tempfile.TemporaryDirectory(prefix="hybrid-") as directory:
         file = Path(directory) / "message.json"
         file.write_text(text, encoding="utf-8")

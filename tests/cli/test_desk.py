@@ -94,6 +94,8 @@ class TestLooking:
             (["retry", "x", "--all"], "say which"),
             (["retry", "x"], "no failure x: it is not at the desk, and nobody has handled it"),
             (["retry", "--all", "--stages", "1,x"], "--stages '1,x': is how many in each stage"),
+            (["retry", "--all", "--stages", "", "--yes"], "--stages '': is how many in each stage"),
+            (["diff", "x"], "no failure x: it is not at the desk, and nobody has handled it"),
             (["retry", "--all", "--rate", "fast"], "--rate 'fast': is how many go in a time"),
             (["edit", "x", "--set", "n"], "'n' is no key=value"),
             (["show", "exchange/1-1"], "no failure exchange/1-1"),
@@ -241,6 +243,8 @@ class TestEdit:
         assert "set EDITOR, or use --set" in shop("desk", "edit", found["id"]).err
         monkeypatch.setenv("EDITOR", "false")
         assert "ended with exit code 1" in shop("desk", "edit", found["id"]).err
+        monkeypatch.delenv("EDITOR")
+        assert "there is no terminal for vi: set EDITOR" in shop("desk", "edit", found["id"]).err
 
     def test_by_words_for_scripts(self, shop, failed):
         (found,) = failed("f1")

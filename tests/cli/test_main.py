@@ -1,5 +1,6 @@
 """The line: options, errors, exit codes, help."""
 
+import os
 import signal
 
 import pytest
@@ -118,3 +119,12 @@ def test_ctrl_c_ends_it_with_130(place):
     _, err = child.communicate(timeout=20)
     assert child.returncode == 130
     assert err == ""
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (0, 1, 2)])
+def test_standard_streams_that_are_closed_are_as_if_nothing_was_there(still, closed):
+    """As with `<&-` and `>&-`, and under some supervisors."""
+    child = still.spawn("status", preexec_fn=lambda: [*map(os.close, closed)])
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, "Traceback" in err) == (0, False)
+    assert ("ledger: balanced" in out) == (1 not in closed)
