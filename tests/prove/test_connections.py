@@ -30,13 +30,18 @@ async def test_connections_are_cut_in_bursts(world: World) -> None:
 
 
 async def test_a_connection_breaks_while_idle(world: World) -> None:
-    """redis-py replaces such a connection without a word; a read on the new one can be ended all the same."""
+    """It is noticed, and replaced without a word; a read on the new one can be ended all the same."""
     connections = Connections(world.server.url)
     source = GroupReader(connections, "group", "me", block_ms=30_000)
     with connections.threaded() as raw:
         raw.xgroup_create("stream", "group", mkstream=True)
         assert await source.take({"stream": 1}, 1) == []
         raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+        async def noticed() -> bool:
+            return bool(source._client._link and source._client._link.lost)
+
+        await until("it is noticed", noticed)
         reading = asyncio.create_task(source.wait(["stream"], 1))
 
         async def waits() -> bool:
