@@ -8,10 +8,13 @@
 -- returns  per stream {the group's position, entry {id, fields}, …}
 --
 -- Reading and gating are one step: asked afterwards, the gate would hear of two messages of a key in the order in which two
--- workers ask. A message whose key is taken, be it by another of the same id, is held: acknowledged, and kept whole in the zset until `settle` releases it.
+-- workers ask. A message whose key is taken, be it by another of its id, is held: acknowledged, and kept whole in the zset
+-- until `settle` releases it.
 -- A member there is CHANNEL|KEY \0 place in line \0 msgpack {origin, fields}; all scores are 0, so those of a key are in
 -- line. What is let in and what is held has a field `gate`, CHANNEL|KEY, which stays with it. (What is read again from
--- what is pending has none: `hybrid/broker/order.py` finds the same key, step by step.)
+-- what is pending has none: `hybrid/broker/order.py` finds the same key, step by step.) What is held of a topic's history
+-- is marked as replayed here, since it comes back under another id (see `register`); what is held already when its group
+-- is reset does not come again.
 
 local call = redis.call
 local SCAN = 1000 -- the most that is read of a stream at once
@@ -93,6 +96,13 @@ local function padded(id)
   return '1' .. ('0'):rep(16 - #ms) .. ms .. ('0'):rep(20 - #seq) .. seq
 end
 
+local function padded_live(channel)
+  local live = call('HGET', KEYS[3], 'live:' .. channel .. '|' .. ARGV[1])
+  local after, upto = (live or ''):match('^(%S+) (%S+)$')
+  if not after then return nil end
+  return padded(after:find('-', 1, true) and after or after .. '-0'), padded(upto:find('-', 1, true) and upto or upto .. '-0')
+end
+
 -- lets an entry in, or holds it
 local function admit(stream, entry, channel, fields_of, is_queue)
   local id, flat, fields = entry[1], entry[2], {}
@@ -111,9 +121,16 @@ local function admit(stream, entry, channel, fields_of, is_queue)
     flat[#flat + 1] = 'time'
     flat[#flat + 1] = id:match('^%d+')
   end
-  local member = place .. '\0' .. padded(id) .. '\0' .. cmsgpack.pack({ origin, flat })
-  if call('ZADD', KEYS[2], 0, member) == 0 then -- the group was reset; it waits already, and does not come again
+  local after, upto = padded_live(channel)
+  if after and padded(id) > after and padded(id) <= upto then
+    flat[#flat + 1] = 'replayed'
+    flat[#flat + 1] = '1'
+  end
+  local line = place .. '\0' .. padded(id) .. '\0'
+  if call('ZLEXCOUNT', KEYS[2], '[' .. line, '(' .. line:sub(1, -2) .. '\1') > 0 then
     call('HINCRBY', KEYS[3], 'base:' .. channel .. '|' .. ARGV[1], 1)
+  else
+    call('ZADD', KEYS[2], 0, line .. cmsgpack.pack({ origin, flat }))
   end
   call('XACK', stream, ARGV[1], id)
   if is_queue then call('XDEL', stream, id) end
