@@ -204,6 +204,14 @@ class TestTurns:
         assert await gated.admitted(reader, 9) == []
         assert len(gated.held()) == 20
 
+    async def test_large_messages_are_read_a_few_at_a_time(self, gated, reader):
+        """The server waits while keys are searched for: what is large counts for more."""
+        data = pack({"lists": [None] * 400_000, "account": "a"})
+        for n in range(30):
+            gated.raw.xadd(gated.stream, {"id": f"m{n}", "type": "trade", "data": data})
+        assert len(await gated.admitted(reader, 30)) == 1
+        assert len(gated.held()) == 9
+
     async def test_waiting_takes_nothing_past_the_gate(self, gated, reader):
         assert await reader.wait([gated.stream], 5) == []
         gated.send("a")

@@ -17,7 +17,9 @@
 -- is reset does not come again.
 
 local call = redis.call
-local SCAN = 1000 -- the most that is read of a stream at once
+local SCAN = 1000 -- the most that is read of a stream at once; 4,000 bytes count as one more: the server waits meanwhile
+local PAGE = 10
+local scanned
 
 local function number(s, i, bytes)
   local n = 0
@@ -108,9 +110,11 @@ local function admit(stream, entry, channel, fields_of, is_queue)
   local id, flat, fields = entry[1], entry[2], {}
   if not flat then return true end -- trimmed
   for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
-  local field = fields.type and fields_of[fields.type]
-  local fine, key = pcall(key_of, fields.data or '', field)
-  if not field or not fine or not key then return true end
+  local field, data = fields.type and fields_of[fields.type], fields.data or ''
+  if not field then return true end
+  scanned = scanned + #data / 4000
+  local fine, key = pcall(key_of, data, field)
+  if not fine or not key then return true end
   local place, origin = channel .. '|' .. key, fields.origin or fields.id or ''
   local owner, whole = call('HGET', KEYS[1], place), origin .. '\0' .. id
   flat[#flat + 1] = 'gate'
@@ -150,9 +154,11 @@ for n = 1, #KEYS - 3 do
   local argument = 4 * n
   local stream, room = KEYS[n + 3], math.min(left, ARGV[argument])
   local fields_of = cmsgpack.unpack(ARGV[argument + 3])
-  local result, scanned, last = { '' }, 0, nil
+  local result, last = { '' }, nil
+  scanned = 0
   while #result - 1 < room and scanned < SCAN do
-    local reply = call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', room - #result + 1, 'STREAMS', stream, '>')
+    local reply = call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', math.min(room - #result + 1, PAGE),
+      'STREAMS', stream, '>')
     if not reply then break end
     for _, entry in ipairs(reply[1][2]) do
       scanned, last = scanned + 1, entry[1]
