@@ -1,5 +1,5 @@
 """The schedule: moves what is due. Retries go back to their group's own queue, timeouts of steps to their
-flows.
+flows, and what was to be sent later is sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgpack
 
+from hybrid.broker import scheduled
 from hybrid.broker.outputs import again_output, wake_up
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
@@ -31,7 +32,7 @@ class Schedule:
         self._shard = shard
         self._components = components
         self._workplace = workplace
-        self._zsets = [shard.keys.timers, *map(shard.keys.later, components)]
+        self._zsets = [shard.keys.timers, shard.keys.scheduled, *map(shard.keys.later, components)]
 
     async def run(self) -> None:
         """Look for ever."""
@@ -50,13 +51,15 @@ class Schedule:
         What comes due is moved when it does, not by the tickful: retries of many messages would come in
         bursts, and others would have to wait for them.
         """
-        following, (timers, *later) = await self._shard.scripts.due(self._zsets, MOST)
+        following, due = await self._shard.scripts.due(self._zsets, MOST)
+        timers, sent, *later = due
         transitions = [self._timeout(member) for member in timers]
+        transitions += [scheduled.moved(self._shard.keys, member) for member in sent]
         for component, members in zip(self._components, later, strict=True):
             transitions += [self._again(component, member) for member in members]
         if transitions:
             await asyncio.gather(*map(self._shard.settler.settle, transitions))
-        if len(timers) == MOST or any(len(members) == MOST for members in later):
+        if any(len(members) == MOST for members in due):
             return 0
         return max(following / 1000, SOONEST) if following >= 0 else float("inf")
 

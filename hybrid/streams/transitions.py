@@ -154,7 +154,7 @@ def rpush(list: str, value: bytes) -> Item:
     return "rpush", list, value
 
 
-def zadd(zset: str, score: int, member: str) -> Item:
+def zadd(zset: str, score: int, member: str | bytes) -> Item:
     """Effect: put into a sorted set."""
     return "zadd", zset, score, member
 

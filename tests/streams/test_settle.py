@@ -156,7 +156,7 @@ class TestSend:
     @pytest.fixture
     def sent(self, bench):
         async def send(*ids, limit=100):
-            keys = [bench.keys.counters, bench.keys.seen_new, bench.keys.seen_old]
+            keys = [bench.keys.counters, bench.keys.seen_new, bench.keys.seen_old, bench.keys.scheduled]
             sends = [Send.of(id, bench.queue, "entered:own:q", ["id", id]) for id in ids]
             return await bench.shard.scripts.send(keys, (self.WINDOW, limit), sends)
 
