@@ -1,4 +1,4 @@
-"""What is sent later: looking at it, and cancelling it."""
+"""What is sent later: looking at it, and cancelling it. See `schedules` for what is sent again and again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from hybrid.broker.recurring import is_tick
 from hybrid.broker.scheduled import scheduled
 from hybrid.broker.shard import Shard, Store
 from hybrid.ids import checked_id
@@ -55,5 +56,6 @@ async def _members(shard: Shard) -> AsyncIterator[tuple[bytes, int]]:
     start = 0
     while page := await shard.queries.dated(shard.keys.scheduled, start, PAGE):
         for member, due in page:
-            yield member, due
+            if not is_tick(member):
+                yield member, due
         start += len(page)

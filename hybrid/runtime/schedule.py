@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import msgpack
 
-from hybrid.broker import scheduled
 from hybrid.broker.outputs import again_output, wake_up
+from hybrid.broker.recurring import Recurring, is_tick, schedule_of, ticked
+from hybrid.broker.scheduled import moved
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
-from hybrid.errors import ServerError
+from hybrid.errors import ScheduleError, ServerError
 from hybrid.mediator.record import TIMEOUT, Result
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
@@ -54,7 +55,7 @@ class Schedule:
         following, due = await self._shard.scripts.due(self._zsets, MOST)
         timers, sent, *later = due
         transitions = [self._timeout(member) for member in timers]
-        transitions += [scheduled.moved(self._shard.keys, member) for member in sent]
+        transitions += await self._sent(sent)
         for component, members in zip(self._components, later, strict=True):
             transitions += [self._again(component, member) for member in members]
         if transitions:
@@ -62,6 +63,29 @@ class Schedule:
         if any(len(members) == MOST for members in due):
             return 0
         return max(following / 1000, SOONEST) if following >= 0 else float("inf")
+
+    async def _sent(self, members: Sequence[bytes]) -> list[Transition]:
+        """Return the transitions that send what is due: messages, and events of schedules' ticks."""
+        ticks = set(filter(is_tick, members))
+        messages = [moved(self._shard.keys, member) for member in members if member not in ticks]
+        return [*messages, *await self._ticked(ticks)] if ticks else messages
+
+    async def _ticked(self, ticks: set[bytes]) -> list[Transition]:
+        """Return the transitions for ticks, by the server's clock. What was written anew or removed just now
+        has no such tick any more, and is left out.
+        """
+        keys, queries = self._shard.keys, self._shard.queries
+        now = await queries.now()
+        (records,) = await queries.hashes([keys.schedules], [[*map(schedule_of, ticks)]])
+        transitions = []
+        for name, packed in records.items():
+            try:
+                schedule = Recurring.read(name.decode(), packed)
+                if schedule.member in ticks:
+                    transitions.append(ticked(keys, schedule, now))
+            except ScheduleError as error:  # as of a time zone that this machine does not know
+                _log.error("schedule %s does not tick here: %s", name.decode(), error)
+        return transitions
 
     def _timeout(self, member: bytes) -> Transition:
         keys = self._shard.keys

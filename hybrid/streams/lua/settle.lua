@@ -39,6 +39,11 @@ function check.awaited(c)
   return not was[1] and was[2] == c[3] and was[3] and (was[4] or '') == ''
 end
 
+-- {still, hash, field, value}: the field is what was read ('': there is none)
+function check.still(c)
+  return (call('HGET', c[2], c[3]) or '') == c[4]
+end
+
 -- {turn, gate, place, origin}: it is still this message's turn
 function check.turn(c)
   return call('HGET', c[2], c[3]) == c[4]
