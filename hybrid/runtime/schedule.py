@@ -34,6 +34,8 @@ class Schedule:
         self._components = components
         self._workplace = workplace
         self._zsets = [shard.keys.timers, shard.keys.scheduled, *map(shard.keys.later, components)]
+        self._broken: set[bytes] = set()
+        """Schedules of which was said that they do not tick here."""
 
     async def run(self) -> None:
         """Look for ever."""
@@ -84,7 +86,9 @@ class Schedule:
                 if schedule.member in ticks:
                     transitions.append(ticked(keys, schedule, now))
             except ScheduleError as error:  # as of a time zone that this machine does not know
-                _log.error("schedule %s does not tick here: %s", name.decode(), error)
+                if name not in self._broken:
+                    _log.error("schedule %s does not tick here: %s", name.decode(), error)
+                self._broken.add(name)
         return transitions
 
     def _timeout(self, member: bytes) -> Transition:
