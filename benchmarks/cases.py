@@ -73,6 +73,7 @@ class Case:
 OUR_SENDS = Command("benchmarks.ours.sends", 5_000)
 BARE_SENDS = Command("benchmarks.floor.sends", 5_000)
 OUR_ERRORS = Command("benchmarks.ours.errors", 10_000)
+OUR_DESK = Command("benchmarks.ours.desk", 100_000)
 OUR_MEMORY = Command("benchmarks.ours.memory", 100_000)
 
 CASES = (
@@ -160,4 +161,14 @@ CASES = (
         own=Target("at least", 0.75),
     ),
     Case("g", "p99 wait of good events, the same", "wait_kept", "×", OUR_ERRORS, own=Target("at most", 2)),
+    Case("h", "`hybrid desk` with 100,000 failures", "groups_s", "s", OUR_DESK, own=Target("below", 2)),
+    Case("h", "`hybrid desk list` of them", "list_s", "s", OUR_DESK, own=Target("below", 2)),
+    Case(
+        "h",
+        "peak memory of the first, to 100 failures",
+        "memory_flat",
+        "×",
+        OUR_DESK,
+        own=Target("at most", 1.1),
+    ),
 )

@@ -30,6 +30,8 @@ from hybrid.streams.scripts import Send
 from hybrid.topology import Topology
 
 BATCH = 500
+TURNS = 2
+"""How often the loop comes round until a batch is on its way: the task starts, then its bytes go out."""
 Sending = tuple[Shard, Send]
 """One send, ready: where it goes, and what."""
 
@@ -214,7 +216,8 @@ class Client:
         batch = next(batches, None)
         while batch:
             storing = asyncio.create_task(self._stored(batch))
-            await asyncio.sleep(0)  # so that it is on its way
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             batch = next(batches, None)
             codes += await storing
         return [Receipt(id, code == 0) for id, code in zip(ids, codes, strict=True)]

@@ -83,8 +83,9 @@ def show_held(ctx: typer.Context, key: Key, component: Component = "", as_data: 
 
 @app.command(name="release", epilog=EXAMPLES)
 def release_held(ctx: typer.Context, key: Key, component: Component = "") -> None:
-    """Let a key go on although the message before is not done: the next one runs. The order is given up for
-    that message; when it comes back, it waits for its turn.
+    """Let a key go on although the message before is not done.
+
+    The next one runs. The order is given up for the one before: when it comes back, it waits for its turn.
 
     Exit code 0 when it was released, 1 when somebody else had done it, 2 when nothing is held of this key.
     """
@@ -109,8 +110,9 @@ def discard_held(
     reason: Annotated[str, typer.Option(help="Why; flows that wait for it are told.")] = "discarded by hand",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Give up everything that is held of a key, for good: it never runs. The message that it waits for is not
-    touched.
+    """Give up everything that is held of a key, for good.
+
+    It never runs. The message that it waits for is not touched.
     """
     env = environment(ctx)
 

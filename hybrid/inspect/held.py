@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 
 from hybrid.broker.failures import Failure
-from hybrid.broker.order import GATE, Held, held, turn
+from hybrid.broker.order import Held, held, turn
 from hybrid.broker.shard import Shard, Store
 from hybrid.envelope import from_fields
 from hybrid.inspect.ledger import layout
@@ -20,7 +20,8 @@ from hybrid.streams.transitions import APPLIED, Transition, Turn, fire, has_turn
 from hybrid.topology import Topology
 
 PAGE = 500
-AT_THE_DESK, RETRYING, IN_WORK = "at the desk", "between two attempts", "in work"
+AT_THE_DESK, ARCHIVED, IN_REPAIR = "at the desk", "archived", "in repair"
+RETRYING, IN_WORK = "between two attempts", "in work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,15 @@ async def held_keys(store: Store, topology: Topology, key: str = "", component: 
     """Return the keys of which something is held: all, or those named."""
     found = []
     for shard in store.shards:
-        for name in [group for group in await layout(shard, topology) if group and component in ("", group)]:
+        for name, channels in (await layout(shard, topology)).items():
+            if component not in ("", name):
+                continue
             places: dict[bytes, tuple[Held, int]] = {}
             async for _, each in _members(shard, name):
                 first, number = places.get(each.place, (each, 0))
                 places[each.place] = first, number + 1
             owners = await shard.queries.hash(shard.keys.gate(name)) if places else {}
-            states = await _states(shard, name) if places else {}
+            states = await _states(shard, name, channels.queues) if places else {}
             for place, (first, number) in places.items():
                 if key in ("", first.key):
                     behind = owners.get(place, b"")
@@ -91,7 +94,7 @@ async def let_go(view: HeldKey) -> bool:
     waits its turn. Return whether it was done: somebody else may have been first.
     """
     shard, place = view.source
-    keys, owner = shard.keys, view.behind
+    keys, owner = shard.keys, view.behind.encode()
     order = Turn(keys.gate(view.component), keys.held(view.component), keys.own(view.component), place, owner)
     released = Transition([has_turn(order)], (), [release(order)])
     return await shard.settler.settle(released) == APPLIED
@@ -124,24 +127,24 @@ async def _members(shard: Shard, component: str) -> AsyncIterator[tuple[bytes, H
         start += len(page)
 
 
-async def _states(shard: Shard, component: str) -> dict[bytes, str]:
+async def _states(shard: Shard, component: str, queues: Sequence[str]) -> dict[bytes, str]:
     """Return where messages are that hold up others, by the id of their origin; not those in work."""
     states: dict[bytes, str] = {}
-    for member in await shard.queries.members(shard.keys.later(component), 1_000_000):
+    keys = shard.keys
+
+    def note(fields: dict[bytes, bytes], state: str) -> None:
+        if order := turn(keys, component, fields):
+            states[bytes(order.origin)] = state
+
+    for member in await shard.queries.members(keys.later(component), 1_000_000):
         _, flat = msgpack.unpackb(member, raw=True)
-        _note(states, shard, component, dict(zip(flat[::2], flat[1::2], strict=True)), RETRYING)
-    after = "-"
-    while entries := await shard.queries.range(shard.keys.failed(component), after, most=PAGE):
-        for entry, fields in entries:
-            failed = Failure.read(component, entry, fields).fields
-            _note(states, shard, component, failed, AT_THE_DESK)
-        after = f"({entries[-1][0].decode()}"
+        note(dict(zip(flat[::2], flat[1::2], strict=True)), RETRYING)
+    places = {keys.failed(component): AT_THE_DESK, keys.archived(component): ARCHIVED}
+    places |= {keys.stream(queue): IN_REPAIR for queue in queues if queue.startswith("repair:")}
+    for place, state in places.items():
+        after = "-"
+        while entries := await shard.queries.range(place, after, most=PAGE):
+            for entry, fields in entries:
+                note(Failure.read(component, entry, fields).fields, state)
+            after = f"({entries[-1][0].decode()}"
     return states
-
-
-def _note(
-    states: dict[bytes, str], shard: Shard, component: str, fields: dict[bytes, bytes], state: str
-) -> None:
-    if GATE in fields and (order := turn(shard.keys, component, fields)):
-        origin = order.origin
-        states[origin if isinstance(origin, bytes) else origin.encode()] = state

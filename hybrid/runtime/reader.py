@@ -117,7 +117,9 @@ class Reader:
             each.stream: Ordered(each.channel, each.queue, each.ordered) for each in self.lanes.values()
         }
         keys = lane.shard.keys
-        return OrderedReader(reads, keys.gate(lane.component), keys.held(lane.component), ordered)
+        return OrderedReader(
+            reads, [keys.gate(lane.component), keys.held(lane.component), keys.groups], ordered
+        )
 
     async def _read(self) -> Read:
         """Read without waiting where there was more than asked for, else wait for the next."""

@@ -8,6 +8,7 @@ much, and each one under way needs a connection of its own.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from typing import Any
 
@@ -35,7 +36,16 @@ class Link(asyncio.Protocol):
         self._owed: deque[Reply] = deque()
         self._silence = silence
         self._heard = True
+        self._poll = select.poll()
+        self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether it carries nothing more. That the server has closed an idle connection may be known to the
+        socket only: the loop has not come round since, as in a program that has just worked for long.
+        """
+        return self.lost is not None or (not self._owed and bool(self._poll.poll(0)))
 
     def send(self, words: tuple[Any, ...]) -> Reply:
         """Send a command; the future has its reply, or the error that the server answers.
@@ -127,7 +137,7 @@ class Client:
         if self._cluster:
             return await self.plain.execute_command(*words)
         link = self._link
-        if link is None or link.lost:
+        if link is None or link.broken:
             link = await self._open()
         if self._shared:
             return await link.send(words)
@@ -146,7 +156,9 @@ class Client:
 
     async def _open(self) -> Link:
         async with self._opening:
-            if self._link is None or self._link.lost:
+            if self._link is None or self._link.broken:
+                if self._link:
+                    self._link.close()
                 self.id = None
                 connection = self.plain.connection_pool.make_connection()
                 await connection.connect()

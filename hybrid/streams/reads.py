@@ -112,14 +112,14 @@ class OrderedReader(GroupReader):
     def __init__(
         self,
         reads: tuple[Connections, str, str, int],
-        gate: str,
-        held: str,
+        keys: list[str],
         streams: dict[str, Ordered],
     ) -> None:
-        """`reads` is what a GroupReader takes; `gate` and `held` are the component's keys."""
+        """`reads` is what a GroupReader takes; `keys` the component's gate and what it holds, and the groups'
+        hash.
+        """
         super().__init__(*reads)
-        self._gate = gate
-        self._held = held
+        self._keys = keys
         self._streams = streams
         self._positions: dict[str, bytes] = {}
 
@@ -148,7 +148,7 @@ class OrderedReader(GroupReader):
             channel, queue, fields = self._streams[stream]
             arguments += [room, channel, int(queue), pack_for_script(fields)]
         with plain_errors(self._connections.url):
-            keys = [self._gate, self._held, *rooms]
+            keys = [*self._keys, *rooms]
             reply = await call_script(self._client, "admit", keys, *arguments)
         for stream, (position, *_) in zip(rooms, reply, strict=True):
             self._positions[stream] = position

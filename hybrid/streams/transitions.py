@@ -42,8 +42,8 @@ class Turn(NamedTuple):
     gate: str
     held: str
     own: str
-    place: str | bytes
-    origin: str | bytes
+    place: bytes
+    origin: bytes
 
 
 def version(flow: str, expected: int) -> Item:

@@ -43,7 +43,9 @@ class Gated:
     def reader(self, consumer):
         reads = self.shard.connections, "hybrid", consumer, 50
         ordered = {self.stream: Ordered(CHANNEL, True, {"trade": "account"})}
-        return OrderedReader(reads, self.keys.gate("desk"), self.keys.held("desk"), ordered)
+        return OrderedReader(
+            reads, [self.keys.gate("desk"), self.keys.held("desk"), self.keys.groups], ordered
+        )
 
     async def admitted(self, reader, most=5):
         """What is let in of the queue, then what came back for the component: (stream, entry, fields)."""

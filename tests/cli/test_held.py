@@ -62,6 +62,8 @@ def test_list_show_and_release(desk):
     assert [line.split()[0] for line in said.out.splitlines()[1:]] == ["m1", "m2"]
     (shown,) = hybrid("held", "show", "k-bad", "--json").data
     assert [each["data"]["n"] for each in shown["messages"]] == [1, 2]
+    assert hybrid("desk", "archive", "m0", "--yes").code == 0
+    assert hybrid("held", "list", "--json").data[0]["state"] == "archived"
     assert hybrid("held", "release", "k-bad").out == "k-bad of worker: released, 2 go on\n"
     reached(lambda: held() == 0 and counted("settled") == 3)
     assert "nothing is held" in hybrid("held").err

@@ -30,7 +30,7 @@ async def test_connections_are_cut_in_bursts(world: World) -> None:
 
 
 async def test_a_connection_breaks_while_idle(world: World) -> None:
-    """redis-py replaces such a connection without a word; a read on the new one can be ended all the same."""
+    """It is noticed, and replaced without a word; a read on the new one can be ended all the same."""
     connections = Connections(world.server.url)
     source = GroupReader(connections, "group", "me", block_ms=30_000)
     with connections.threaded() as raw:

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from hybrid import Command, Event, Processor, SimpleMediator
+from hybrid import Command, Context, Event, Processor, SimpleMediator
 from hybrid.errors import ApplicationError
 from hybrid.inspect.ledger import ledger
 from hybrid.policy import RetryPolicy
@@ -118,6 +118,25 @@ async def test_events_of_a_topic_keep_their_order_for_the_group_that_asks(world)
         await until(lambda: world.counter("settled:desk") == 60 and len(others) == 60)
         assert await balanced(app)
     assert book.done == {f"a{a}": [*range(a, 60, 3)] for a in range(3)}
+
+
+async def test_history_that_is_held_is_marked_as_replayed(world):
+    """What stood on the topic before the group came to be is history, also when it had to wait its turn."""
+    seen = []
+    late = Processor("late")
+
+    @late.on(Traded, ordered_by="account")
+    async def see(event: Traded, context: Context) -> None:
+        seen.append((event.n, context.replayed))
+
+    app = world.app(late)
+    async with app.client() as client:
+        await client.publish_many([Traded(account="a", n=n) for n in range(3)])
+        async with working(app):
+            await until(lambda: len(seen) == 3)
+            await client.publish_many([Traded(account="a", n=n) for n in range(3, 6)])
+            await until(lambda: len(seen) == 6)
+    assert seen == [(n, n < 3) for n in range(6)]
 
 
 async def test_events_go_through_the_front_door_in_order(world):

@@ -82,6 +82,11 @@ class TestALostConnection:
         assert await client.raw("PING") == b"PONG"
         assert client.id != number
 
+    async def test_one_that_was_lost_while_nobody_looked_is_replaced(self, client, bench):
+        await client.raw("PING")
+        bench.raw.client_kill_filter(_id=client.id)  # and the loop has had no turn since
+        assert await client.raw("PING") == b"PONG"
+
     async def test_one_that_is_silent_while_it_owes_a_reply_is_given_up(self, bench):
         client = Connections(bench.shard.connections.url).commands()
         client._silence = 0.1

@@ -1,7 +1,7 @@
 -- admit: read new entries of streams whose messages keep an order per key, and let in what is the first of its key. Does
 -- not wait.
 --
--- KEYS     gate (hash: CHANNEL|KEY -> origin id of the message in work), held (zset), streams
+-- KEYS     gate (hash: CHANNEL|KEY -> origin id of the message in work), held (zset), groups' hash, streams
 -- ARGV     group, consumer, how many to let in at most in all, then per stream: its room, its channel's name, 1 for a queue,
 --          msgpack: the field by which messages of a type are ordered {type: field}
 -- returns  per stream {the group's position, entry {id, fields}, …}
@@ -9,7 +9,8 @@
 -- Reading and gating are one step: asked afterwards, the gate would hear of two messages of a key in the order in which two
 -- workers ask. A message whose key is taken is held: acknowledged, and kept whole in the zset until `settle` releases it.
 -- A member there is CHANNEL|KEY \0 place in line \0 msgpack {origin, fields}; all scores are 0, so those of a key are in
--- line. What goes back to its group keeps its place: the entry's field `gate` is CHANNEL|KEY.
+-- line. What goes back to its group keeps its place: the entry's field `gate` is CHANNEL|KEY. What is held of a topic's
+-- history is marked as replayed here, since it comes back under another id (see `register`).
 
 local call = redis.call
 local SCAN = 1000 -- the most that is read of a stream at once
@@ -91,6 +92,13 @@ local function padded(id)
   return '1' .. ('0'):rep(16 - #ms) .. ms .. ('0'):rep(20 - #seq) .. seq
 end
 
+local function padded_live(channel)
+  local live = call('HGET', KEYS[3], 'live:' .. channel .. '|' .. ARGV[1])
+  local after, upto = (live or ''):match('^(%S+) (%S+)$')
+  if not after then return nil end
+  return padded(after:find('-', 1, true) and after or after .. '-0'), padded(upto:find('-', 1, true) and upto or upto .. '-0')
+end
+
 -- lets an entry in, or holds it
 local function admit(stream, entry, channel, fields_of, is_queue)
   local id, flat, fields = entry[1], entry[2], {}
@@ -109,6 +117,11 @@ local function admit(stream, entry, channel, fields_of, is_queue)
     flat[#flat + 1] = 'time'
     flat[#flat + 1] = id:match('^%d+')
   end
+  local after, upto = padded_live(channel)
+  if after and padded(id) > after and padded(id) <= upto then
+    flat[#flat + 1] = 'replayed'
+    flat[#flat + 1] = '1'
+  end
   call('ZADD', KEYS[2], 0, place .. '\0' .. padded(id) .. '\0' .. cmsgpack.pack({ origin, flat }))
   call('XACK', stream, ARGV[1], id)
   if is_queue then call('XDEL', stream, id) end
@@ -124,9 +137,9 @@ local function position(stream)
 end
 
 local read, left = {}, tonumber(ARGV[3])
-for n = 1, #KEYS - 2 do
+for n = 1, #KEYS - 3 do
   local argument = 4 * n
-  local stream, room = KEYS[n + 2], math.min(left, ARGV[argument])
+  local stream, room = KEYS[n + 3], math.min(left, ARGV[argument])
   local fields_of = cmsgpack.unpack(ARGV[argument + 3])
   local result, scanned, last = { '' }, 0, nil
   while #result - 1 < room and scanned < SCAN do
