@@ -21,8 +21,8 @@ from hybrid.topology import Topology
 
 EXAMPLES = (
     "Examples:\n\n"
-    "`hybrid schedule add morning --cron '0 8 * * MON-FRI' --timezone Europe/Prague change-address …`\n\n"
-    "`hybrid schedule add pulse --cron '*/10 * * * *' --missed skip change-address …`\n\n"
+    "`hybrid schedule add morning --cron '0 8 * * MON-FRI' --timezone Europe/Prague address-changed …`\n\n"
+    "`hybrid schedule add pulse --cron '*/10 * * * *' --missed skip address-changed …`\n\n"
     "`hybrid schedule`\n\n`hybrid schedule run morning`\n\n`hybrid schedule remove morning`\n\n"
     "`hybrid schedule cancel 71dca0f37c9f1d43c6a5ed7b` (what `hybrid send --in 10m …` printed)"
 )

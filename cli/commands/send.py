@@ -25,11 +25,11 @@ from hybrid.messages import Event
 
 EXAMPLES = (
     "Examples:\n\n"
-    "`hybrid send change-address customer_id=c-1042 'address=12 Rose Lane, 20095 Hamburg, DE'`\n\n"
+    "`hybrid send address-changed customer_id=c-1042 'address=12 Rose Lane, 20095 Hamburg, DE'`\n\n"
     '`hybrid send place-order --data "$(cat order.json)" --wait`\n\n'
-    "`hybrid send change-address … --in 10m`, or `--at 2026-12-01T08:00Z` (`hybrid schedule` shows it)\n\n"
+    "`hybrid send address-changed … --in 10m`, or `--at 2026-12-01T08:00Z` (`hybrid schedule` shows it)\n\n"
     "`hybrid send --file orders.jsonl --wait --timeout 60`\n\n"
-    "`hybrid send change-address --file addresses.csv`\n\n"
+    "`hybrid send address-changed --file addresses.csv`\n\n"
     "`jq -c '{type: \"place-order\", data: .}' orders.json | hybrid send -`\n\n"
     "Values: `total=12.50` is read as the field's type, `lines.0.isbn=…` goes into lists and objects, "
     '`tags:=\'["a"]\'` is JSON as it stands. A line of a file is {"type": …, "data": {…}, "id"?: …}; with '

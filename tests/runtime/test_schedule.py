@@ -3,10 +3,22 @@
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from hybrid import HARD, Context, Flow, Mediator, Processor, RetryPolicy, SimpleMediator, StepTimeout, seconds
+from hybrid import (
+    HARD,
+    Context,
+    Flow,
+    Mediator,
+    Processor,
+    RetryPolicy,
+    SimpleMediator,
+    StepTimeout,
+    hours,
+    seconds,
+)
 from hybrid.broker.recurring import Plan, Recurring, tick_id, ticked
 from hybrid.broker.scheduled import moved
 from hybrid.errors import ScheduleError, ServerUnavailable
@@ -231,3 +243,15 @@ async def test_a_schedule_that_can_not_be_read_here_stops_nothing(world, front, 
         await until(lambda: "schedule pulse does not tick here" in caplog.text)
         await client.send(Renamed(customer="c"), after=seconds(0.1))
         await until(lambda: world.counter("settled:front") == 1)
+
+
+async def test_a_worker_with_a_wrong_clock_sends_when_the_server_says(world, front, monkeypatch):
+    monkeypatch.setattr("hybrid.clock.time", SimpleNamespace(time=lambda: time.time() + 100 * 86_400))
+    app, added = await scheduled(world, front, "0 0 1 1 *")
+    async with app.running() as client:
+        await client.send(Renamed(customer="later"), after=hours(1))
+        soon = await client.send(Renamed(customer="soon"), after=seconds(0.2))
+        assert (await client.wait(soon.id)).state == "completed"
+    assert [note.cause for note in world.broadcasts(Noted)] == [soon.id]
+    assert ledger_of(world) == (1, 1, 2)
+    assert record(world) == added
