@@ -187,7 +187,7 @@ class Client:
         time: tuple[datetime | None, timedelta | None],
     ) -> Receipt:
         data, channel = self._checked(event), channel_of(type(event))
-        due = when(*time, await self._store.shards[0].queries.now()) if time != (None, None) else None
+        due = None if time == (None, None) else when(*time, await self._store.shards[0].queries.now())
         sending = self._made(event, checked_id(id) if id else new_id(), channel, data, due)
         (code,) = await self._stored((sending,))
         return Receipt(sending[1].id, code == 0)

@@ -76,13 +76,9 @@ class Queries:
 
     async def beginning(self, zset: str, pattern: str) -> list[bytes]:
         """Return the members of a sorted set that match a pattern (glob), looked for in pages."""
-        found: list[bytes] = []
-        cursor: Any = b"0"
-        while True:
-            cursor, flat = await self._one("ZSCAN", zset, cursor, "MATCH", pattern, "COUNT", 1000)
-            found += flat[::2]
-            if int(cursor) == 0:
-                return found
+        with plain_errors(self._url):
+            found = self._client.plain.zscan_iter(zset, match=pattern, count=1000)
+            return [member async for member, _ in found]
 
     async def ranked(self, zset: str, start: int, most: int) -> Sequence[bytes]:
         """Return members of a sorted set, of equal scores in the order of their bytes, from a rank on."""
