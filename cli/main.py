@@ -24,6 +24,7 @@ from cli.commands import (
     held,
     new,
     run,
+    schedule,
     send,
     status,
     subscribe,
@@ -57,6 +58,7 @@ app.add_typer(desk.app)
 app.add_typer(failed.app)
 app.add_typer(held.app)
 app.add_typer(groups.app)
+app.add_typer(schedule.app)
 app.add_typer(new.app)
 
 

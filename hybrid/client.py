@@ -12,9 +12,11 @@ from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, cast
 
 from hybrid.broker.outputs import entered
+from hybrid.broker.scheduled import when
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode
 from hybrid.envelope import first_fields
@@ -105,14 +107,22 @@ class Client:
         self._watches.clear()
         await self._stack.aclose()
 
-    async def send(self, event: Event, *, id: str | None = None) -> Receipt:
+    async def send(
+        self,
+        event: Event,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
+    ) -> Receipt:
         """Send an initiating event; return when the server has stored it.
 
-        An id that was sent within the window (HYBRID_DEDUPE_MS) starts nothing: the receipt says
-        `duplicate`. Raises ApplicationError for an event that no simple mediator takes, InvalidMessage,
-        MessageTooLarge, ServerUnavailable.
+        With `at` (a time with its zone; in the past is now) or `after` it waits in the store, and enters when
+        it is due by the server's clock. An id that was sent within the window (HYBRID_DEDUPE_MS) starts
+        nothing: the receipt says `duplicate`. Raises ApplicationError for an event that no simple mediator
+        takes, InvalidMessage, MessageTooLarge, ScheduleError, ServerUnavailable.
         """
-        return await self._send_one(event, id, self._event_queue)
+        return await self._send_one(event, id, self._event_queue, (at, after))
 
     async def send_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Send many initiating events (or pairs of event and id), in batches; return their receipts in order.
@@ -122,11 +132,18 @@ class Client:
         """
         return await self._send_all(events, self._event_queue)
 
-    async def publish(self, event: Event, *, id: str | None = None) -> Receipt:
-        """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, as
-        `send`.
+    async def publish(
+        self,
+        event: Event,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
+    ) -> Receipt:
+        """Broadcast an event on its topic, past the mediators: the broker topology. Idempotent by id, now or
+        later, as `send`.
         """
-        return await self._send_one(event, id, _topic)
+        return await self._send_one(event, id, _topic, (at, after))
 
     async def publish_many(self, events: Iterable[Event | tuple[Event, str | None]]) -> list[Receipt]:
         """Broadcast many events, in batches; return their receipts in order. Raises like `send_many`."""
@@ -163,10 +180,15 @@ class Client:
         raise UnknownFlow(flow)
 
     async def _send_one(
-        self, event: Event, id: str | None, channel_of: Callable[[type[Event]], str]
+        self,
+        event: Event,
+        id: str | None,
+        channel_of: Callable[[type[Event]], str],
+        time: tuple[datetime | None, timedelta | None],
     ) -> Receipt:
         data, channel = self._checked(event), channel_of(type(event))
-        sending = self._made(event, checked_id(id) if id else new_id(), channel, data)
+        due = None if time == (None, None) else when(*time, await self._store.shards[0].queries.now())
+        sending = self._made(event, checked_id(id) if id else new_id(), channel, data, due)
         (code,) = await self._stored((sending,))
         return Receipt(sending[1].id, code == 0)
 
@@ -207,7 +229,8 @@ class Client:
             by_shard.setdefault(shard, []).append(place)
         codes = [0] * len(sendings)
         for shard, places in by_shard.items():
-            keys = [shard.keys.counters, shard.keys.seen_new, shard.keys.seen_old]
+            own = shard.keys
+            keys = [own.counters, own.seen_new, own.seen_old, own.scheduled]
             window = self.settings.dedupe_ms, self.settings.dedupe_ids
             found = await shard.scripts.send(keys, window, [sendings[place][1] for place in places])
             for place, code in zip(places, found, strict=True):
@@ -220,11 +243,13 @@ class Client:
             raise ApplicationError(f"only events are sent from outside; {type(event).__name__} is none")
         return encode(event, self._store.settings.max_message_bytes)
 
-    def _made(self, event: Event, id: str, channel: str, data: bytes) -> Sending:
+    def _made(
+        self, event: Event, id: str, channel: str, data: bytes, due: tuple[str, int] | None = None
+    ) -> Sending:
         key = event.message_key()
         shard = self._store.shard_of(key or id)
         fields = first_fields(id, event.type_name, event.type_version, key, data)
-        return shard, Send.of(id, shard.keys.stream(channel), entered(channel), fields)
+        return shard, Send.of(id, shard.keys.stream(channel), entered(channel), fields, due)
 
     def _event_queue(self, cls: type[Event]) -> str:
         """Return the channel by which initiating events of a class come in. Raises ApplicationError."""

@@ -20,6 +20,7 @@
     │   ├── UnknownFlow           no flow of that id
     │   └── Refused               a business refusal: an outcome, not an error
     ├── WaitTimeout               a flow did not end while the caller waited
+    ├── ScheduleError             a time at which nothing can be sent, or a schedule that can't be
     └── ServerError               Redis, or the embedded server
         └── ServerUnavailable     no connection
 
@@ -167,6 +168,10 @@ class Refused(FlowError):
     def __init__(self, event: Any) -> None:
         self.event = event
         super().__init__(f"refused: {type(event).__name__}")
+
+
+class ScheduleError(HybridError):
+    """A time at which nothing can be sent, or a schedule that can't be."""
 
 
 class WaitTimeout(HybridError):

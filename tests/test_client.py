@@ -1,6 +1,7 @@
 """The client: sending, publishing, waiting."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from hybrid.errors import (
     ApplicationError,
     InvalidMessage,
     MessageTooLarge,
+    ScheduleError,
     ServerUnavailable,
     UnknownFlow,
     WaitTimeout,
@@ -252,3 +254,42 @@ async def test_a_store_that_was_made_otherwise_is_refused(world, shop, raw):
 async def test_the_settings_in_force_are_told(world, shop):
     async with world.app(*shop, shards=2).client() as client:
         assert client.settings.shards == 2
+
+
+async def test_an_event_is_sent_later_once_per_id(world, shop):
+    in_a_minute = datetime.now(UTC) + timedelta(minutes=1)
+    async with world.app(*shop).client() as client:
+        receipt = await client.send(Place(order="o"), id="order-1", at=in_a_minute)
+        assert receipt == ("order-1", False)
+        for when in ({}, {"at": in_a_minute}, {"after": timedelta(0)}):
+            assert (await client.send(Place(order="o"), id="order-1", **when)).duplicate
+        assert (await client.publish(Paid(order="o"), id="paid-1", after=timedelta(hours=1))).id == "paid-1"
+    assert [member.partition(b"\0")[0] for member in world.raw.zrange(world.keys.scheduled, 0, -1)] == [
+        b"order-1",
+        b"paid-1",
+    ]
+    assert world.counters() == {}
+
+
+async def test_a_time_in_the_past_is_now(world, shop):
+    async with world.app(*shop).client() as client:
+        await client.send(Place(order="o"), at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert world.raw.zcard(world.keys.scheduled) == 0
+    assert world.counter("entered:event:front") == 1
+
+
+async def test_what_is_wrong_with_an_event_for_later_is_said_now(world, shop):
+    soon = timedelta(minutes=1)
+    async with world.app(*shop, max_message_bytes=1024).client() as client:
+        for event, error in [
+            (Completed(order="o"), ApplicationError),
+            (Renamed(customer="x" * 2000), MessageTooLarge),
+            (Anything(value=object()), InvalidMessage),
+        ]:
+            with pytest.raises(error):
+                await client.send(event, after=soon)
+        with pytest.raises(InvalidMessage):
+            await client.send(Place(order="o"), id="a b", after=soon)
+        with pytest.raises(ScheduleError):
+            await client.send(Place(order="o"), after=-soon)
+    assert world.raw.exists(world.keys.scheduled, world.keys.seen_new) == 0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from cli import completion
 from cli.bulk import Bulk
 from cli.environment import Environment, environment, run
+from cli.moments import moment_of, span_of
 from cli.options import taking
 from cli.output import as_json, clean, compact, fail, out
 from cli.reading import BadInput, Reader, parsed
@@ -23,10 +25,11 @@ from hybrid.messages import Event
 
 EXAMPLES = (
     "Examples:\n\n"
-    "`hybrid send change-address customer_id=c-1042 'address=12 Rose Lane, 20095 Hamburg, DE'`\n\n"
+    "`hybrid send address-changed customer_id=c-1042 'address=12 Rose Lane, 20095 Hamburg, DE'`\n\n"
     '`hybrid send place-order --data "$(cat order.json)" --wait`\n\n'
+    "`hybrid send address-changed … --in 10m`, or `--at 2026-12-01T08:00Z` (`hybrid schedule` shows it)\n\n"
     "`hybrid send --file orders.jsonl --wait --timeout 60`\n\n"
-    "`hybrid send change-address --file addresses.csv`\n\n"
+    "`hybrid send address-changed --file addresses.csv`\n\n"
     "`jq -c '{type: \"place-order\", data: .}' orders.json | hybrid send -`\n\n"
     "Values: `total=12.50` is read as the field's type, `lines.0.isbn=…` goes into lists and objects, "
     '`tags:=\'["a"]\'` is JSON as it stands. A line of a file is {"type": …, "data": {…}, "id"?: …}; with '
@@ -34,6 +37,13 @@ EXAMPLES = (
 )
 EXIT = {COMPLETED: 0, REFUSED: 1}
 """The exit code of an outcome; 2 for the others."""
+
+
+class Due(NamedTuple):
+    """When an event is sent: at a time, after a while, or (None, None) now."""
+
+    at: datetime | None
+    after: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,13 @@ class Sending:
     data: Annotated[str | None, typer.Option(help="Its fields, as a JSON object.")] = None
     file: Annotated[Path | None, typer.Option(help="Send the lines of a file.")] = None
     id: Annotated[str | None, typer.Option(help="The event's id: one sent before starts nothing.")] = None
+    after: Annotated[
+        str | None, typer.Option("--in", metavar="SPAN", help="Send it later: 30s, 10m, 1h30m, 2d.")
+    ] = None
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Send it at 2026-12-01T08:00Z, or 08:00 (local)."),
+    ] = None
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the outcome.")] = False
     timeout: Annotated[float, typer.Option(help="How long to wait, in seconds.", min=0)] = 30.0
     as_data: Annotated[bool, typer.Option("--json", help="Print JSON (of many events one line each).")] = (
@@ -59,9 +76,20 @@ class Sending:
     )
 
     @property
+    def due(self) -> Due:
+        """When it is sent, if not now. Raises SettingsError."""
+        now = int(time.time() * 1000)
+        return Due(
+            moment_of("--at", self.at, now) if self.at is not None else None,
+            span_of("--in", self.after) if self.after is not None else None,
+        )
+
+    @property
     def bulk(self) -> bool:
         """Whether it sends lines. Raises BadInput for what does not go together."""
         if self.file is not None or self.type == "-":
+            if self.after or self.at:
+                raise BadInput("lines are sent now: leave --in and --at out")
             if self.words or self.data is not None or self.id or (self.file is not None and self.type == "-"):
                 raise BadInput("lines bring their own data and id: leave fields, --data and --id out")
             return True
@@ -83,8 +111,7 @@ def command(ctx: typer.Context, sending: Sending) -> None:
     if sending.bulk:
         raise typer.Exit(_bulk(env, sending).run())
     event = read(env, sending.type or "", sending.words or [], sending.data)
-    timeout = sending.timeout if sending.wait else None
-    raise typer.Exit(run(lambda: _send(env, event, sending.id, timeout, sending.as_data)))
+    raise typer.Exit(run(lambda: _send(env, event, sending, sending.due)))
 
 
 def _bulk(env: Environment, sending: Sending) -> Bulk:
@@ -105,16 +132,17 @@ def read(env: Environment, type: str, words: list[str], data: str | None) -> Eve
         raise BadInput(f"--data: {error}") from None
 
 
-async def _send(env: Environment, event: Event, id: str | None, timeout: float | None, as_data: bool) -> int:
+async def _send(env: Environment, event: Event, sending: Sending, due: Due) -> int:
+    as_data = sending.as_data
     async with env.application().client() as client:
-        receipt = await client.send(event, id=id)
+        receipt = await client.send(event, id=sending.id, at=due.at, after=due.after)
         if not as_data:
             out(receipt.id)
-        if timeout is None:
+        if not sending.wait:
             return _told(receipt, None, as_data)
         began = time.monotonic()
         try:
-            outcome = await client.wait(receipt.id, timeout=timeout)
+            outcome = await client.wait(receipt.id, timeout=sending.timeout)
         except WaitTimeout as error:
             if as_data:
                 _told(receipt, Outcome(receipt.id, "running", reason=str(error)), as_data)

@@ -72,6 +72,7 @@ def _print(found: Status) -> None:
     _ledger(found.ledger)
     flows = ", ".join(f"{count:,} {state}" for state, count in found.flows.items())
     out(f"flows: {flows}")
+    out(f"scheduled: {found.scheduled:,}" + (" (`hybrid schedule`)" if found.scheduled else ""))
     out(f"failures: {found.failures:,}" + (" (`hybrid desk`)" if found.failures else ""))
     out(f"ledger: {'balanced' if found.ledger.balanced else 'DOES NOT BALANCE'}")
     for problem in found.problems:

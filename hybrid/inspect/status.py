@@ -63,6 +63,8 @@ class Status:
     """Flows by state; ended ones as far as they are kept."""
     ledger: Ledger
     loose: tuple[Loose, ...] | None
+    scheduled: int = 0
+    """How many messages and ticks of schedules wait to be sent: they have entered nothing yet."""
 
     @property
     def failures(self) -> int:
@@ -108,7 +110,9 @@ async def status(store: Store, topology: Topology, *, deep: bool = True) -> Stat
         groups.append(_group(name, kind_of(topology, name), rows, consumers, now, starved))
     flows = await flows_by_state(store)
     loose = tuple(await loose_flows(store, topology)) if deep else None
-    return Status(store.shards[0].keys.prefix, now, tuple(groups), tuple(consumers), flows, books, loose)
+    scheduled = sum([await shard.queries.size(shard.keys.scheduled) for shard in store.shards])
+    prefix = store.shards[0].keys.prefix
+    return Status(prefix, now, tuple(groups), tuple(consumers), flows, books, loose, scheduled)
 
 
 async def consumers_of(store: Store) -> list[ConsumerStatus]:

@@ -1,5 +1,5 @@
 """The schedule: moves what is due. Retries go back to their group's own queue, timeouts of steps to their
-flows.
+flows, and what was to be sent later is sent.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import msgpack
 
 from hybrid.broker.outputs import again_output, wake_up
+from hybrid.broker.recurring import Recurring, is_tick, schedule_of, ticked
+from hybrid.broker.scheduled import moved
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
-from hybrid.errors import ServerError
+from hybrid.errors import ScheduleError, ServerError
 from hybrid.mediator.record import TIMEOUT, Result
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
@@ -31,7 +33,9 @@ class Schedule:
         self._shard = shard
         self._components = components
         self._workplace = workplace
-        self._zsets = [shard.keys.timers, *map(shard.keys.later, components)]
+        self._zsets = [shard.keys.timers, shard.keys.scheduled, *map(shard.keys.later, components)]
+        self._broken: set[bytes] = set()
+        """Schedules of which was said that they do not tick here."""
 
     async def run(self) -> None:
         """Look for ever."""
@@ -50,15 +54,42 @@ class Schedule:
         What comes due is moved when it does, not by the tickful: retries of many messages would come in
         bursts, and others would have to wait for them.
         """
-        following, (timers, *later) = await self._shard.scripts.due(self._zsets, MOST)
+        following, due = await self._shard.scripts.due(self._zsets, MOST)
+        timers, sent, *later = due
         transitions = [self._timeout(member) for member in timers]
+        transitions += await self._sent(sent)
         for component, members in zip(self._components, later, strict=True):
             transitions += [self._again(component, member) for member in members]
         if transitions:
             await asyncio.gather(*map(self._shard.settler.settle, transitions))
-        if len(timers) == MOST or any(len(members) == MOST for members in later):
+        if any(len(members) == MOST for members in due):
             return 0
         return max(following / 1000, SOONEST) if following >= 0 else float("inf")
+
+    async def _sent(self, members: Sequence[bytes]) -> list[Transition]:
+        """Return the transitions that send what is due: messages, and events of schedules' ticks."""
+        ticks = set(filter(is_tick, members))
+        messages = [moved(self._shard.keys, member) for member in members if member not in ticks]
+        return [*messages, *await self._ticked(ticks)] if ticks else messages
+
+    async def _ticked(self, ticks: set[bytes]) -> list[Transition]:
+        """Return the transitions for ticks, by the server's clock. What was written anew or removed just now
+        has no such tick any more, and is left out.
+        """
+        keys, queries = self._shard.keys, self._shard.queries
+        now = await queries.now()
+        (records,) = await queries.hashes([keys.schedules], [[*map(schedule_of, ticks)]])
+        transitions = []
+        for name, packed in records.items():
+            try:
+                schedule = Recurring.read(name.decode(), packed)
+                if schedule.member in ticks:
+                    transitions.append(ticked(keys, schedule, now))
+            except ScheduleError as error:  # as of a time zone that this machine does not know
+                if name not in self._broken:
+                    _log.error("schedule %s does not tick here: %s", name.decode(), error)
+                self._broken.add(name)
+        return transitions
 
     def _timeout(self, member: bytes) -> Transition:
         keys = self._shard.keys

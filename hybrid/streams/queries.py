@@ -69,6 +69,17 @@ class Queries:
         """Return members of a sorted set, lowest score first."""
         return await self._one("ZRANGE", zset, 0, most - 1)  # type: ignore[no-any-return]
 
+    async def dated(self, zset: str, start: int, most: int) -> list[tuple[bytes, int]]:
+        """Return (member, score) of a sorted set, lowest score first, from a rank on."""
+        flat = await self._one("ZRANGE", zset, start, start + most - 1, "WITHSCORES")
+        return [(member, int(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
+
+    async def beginning(self, zset: str, pattern: str) -> list[bytes]:
+        """Return the members of a sorted set that match a pattern (glob), looked for in pages."""
+        with plain_errors(self._url):
+            found = self._client.plain.zscan_iter(zset, match=pattern, count=1000)
+            return [member async for member, _ in found]
+
     async def ranked(self, zset: str, start: int, most: int) -> Sequence[bytes]:
         """Return members of a sorted set, of equal scores in the order of their bytes, from a rank on."""
         return await self._one("ZRANGE", zset, start, start + most - 1)  # type: ignore[no-any-return]

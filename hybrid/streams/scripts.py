@@ -51,9 +51,13 @@ class Send(NamedTuple):
     packed: bytes
 
     @classmethod
-    def of(cls, id: str, stream: str, counter: str, fields: list[Any]) -> Send:
-        """Pack a message: the counter of its channel, and the entry's fields."""
-        return cls(id, stream, pack_for_script((id, stream, counter, fields)))
+    def of(
+        cls, id: str, stream: str, counter: str, fields: list[Any], when: tuple[str, int] | None = None
+    ) -> Send:
+        """Pack a message: the counter of its channel, the entry's fields, and when it is sent if not now:
+        ("at", ms since 1970) or ("after", ms).
+        """
+        return cls(id, stream, pack_for_script((id, stream, counter, fields, *(when or ()))))
 
 
 class Moved(NamedTuple):
@@ -122,8 +126,8 @@ class Scripts:
     async def send(self, keys: list[str], window: tuple[int, int], sends: Sequence[Send]) -> list[int]:
         """Store messages from outside; return for each 1 stored, 0 its id was seen before.
 
-        `keys` are the counters' hash and the two sets of seen ids; `window` how long (ms) and how many are
-        kept.
+        `keys` are the counters' hash, the two sets of seen ids, and what is scheduled; `window` how long (ms)
+        and how many ids are kept.
         """
         streams = dict.fromkeys(send.stream for send in sends)
         batch = joined_for_script([send.packed for send in sends])

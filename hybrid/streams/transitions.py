@@ -56,6 +56,11 @@ def awaited(flow: str, run: int, step: int) -> Item:
     return "awaited", flow, str(run), str(step)
 
 
+def still(hash: str, field: str, value: bytes) -> Item:
+    """Check: a field of a hash still is what was read (b"": there is none)."""
+    return "still", hash, field, value
+
+
 def has_turn(turn: Turn) -> Item:
     """Check: it is still this message whose turn it is."""
     return "turn", turn.gate, turn.place, turn.origin
@@ -154,7 +159,7 @@ def rpush(list: str, value: bytes) -> Item:
     return "rpush", list, value
 
 
-def zadd(zset: str, score: int, member: str) -> Item:
+def zadd(zset: str, score: int, member: str | bytes) -> Item:
     """Effect: put into a sorted set."""
     return "zadd", zset, score, member
 

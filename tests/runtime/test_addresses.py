@@ -6,8 +6,10 @@ import time
 import pytest
 import redis
 
-from hybrid import HARD, App, Flow, Mediator, Processor, Settings, SimpleMediator
+from hybrid import HARD, App, Flow, Mediator, Processor, Settings, SimpleMediator, hours, seconds
+from hybrid.broker.recurring import Plan, tick_id
 from hybrid.errors import ServerUnavailable
+from hybrid.inspect import scheduled, schedules
 from hybrid.streams.connection import url_shown
 from tests.runtime.messages import Completed, Paid, Pay, Place
 from tests.runtime.world import until
@@ -49,12 +51,31 @@ async def order_ten(url, shop, **changes):
             assert (await client.wait(receipt.id)).state == "completed"
 
 
+async def order_later(url, shop, **changes):
+    """Run orders that are sent later and at ticks, and take some back."""
+    settings = Settings.load(redis_url=url, lease_ms=1000, block_ms=200, tick_ms=20, **changes)
+    app = App("shop", shop, settings=settings)
+    async with app.running() as client, app.store() as store:
+        for n in range(10):
+            await client.send(Place(order=f"p{n}"), id=f"p{n}", after=hours(1))
+        assert [await scheduled.cancel(store, f"p{n}") for n in range(10)] == [True] * 10
+        soon = await client.send(Place(order="q"), after=seconds(0.1))
+        assert (await client.wait(soon.id)).state == "completed"
+        added = await schedules.add(store, app.topology, "s", Place(order="s"), Plan("* * * * * *"))
+        assert (await client.wait(tick_id("s", added.tick))).state == "completed"
+        assert [each.name for each in await schedules.schedules(store)] == ["s"]
+        assert await scheduled.scheduled_messages(store, app.topology) == []
+        assert await schedules.remove(store, "s")
+
+
 async def test_a_cluster(shop, tmp_path):
     with spawn(VALKEY, tmp_path, tcp=True, extra_args=CLUSTER) as server:
         with redis.Redis.from_url(server.url) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             await until(lambda: client.cluster("info")["cluster_state"] == "ok")
-        await order_ten(server.url.replace("redis://", "redis+cluster://"), shop, shards=3)
+        address = server.url.replace("redis://", "redis+cluster://")
+        await order_ten(address, shop, shards=3)
+        await order_later(address, shop, shards=3)
 
 
 async def test_a_master_that_a_sentinel_watches(shop, tmp_path):

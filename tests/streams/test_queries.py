@@ -35,6 +35,8 @@ class TestQueries:
         assert await queries.scored(bench.keys.flows, 9) == [("old", 1), ("new", 1_700_000_000_000)]
         assert await queries.scored(bench.keys.flows, 1, newest=True) == [("new", 1_700_000_000_000)]
         assert await queries.members(bench.keys.flows, 1) == [b"old"]
+        assert await queries.dated(bench.keys.flows, 1, 9) == [(b"new", 1_700_000_000_000)]
+        assert await queries.beginning(bench.keys.flows, "n*") == [b"new"]
         assert await queries.size(bench.keys.flows) == 2
         assert await queries.exist([bench.keys.flows, bench.keys.timers]) == [True, False]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hybrid.broker.scheduled import moved, scheduled
 from hybrid.codec import pack
 from hybrid.errors import ServerError
 from hybrid.streams.scripts import Send
@@ -22,6 +23,7 @@ from hybrid.streams.transitions import (
     result,
     rpush,
     schedule,
+    still,
     stuck,
     take,
     version,
@@ -50,6 +52,14 @@ def record(bench, flow):
 class TestTransitions:
     async def test_an_empty_batch(self, bench):
         assert await bench.settle() == []
+
+    async def test_a_field_that_is_still_what_was_read(self, bench):
+        bench.raw.hset(bench.keys.schedules, "a", b"\xff")
+        written = [
+            Transition([still(bench.keys.schedules, field, value)], (), [count(bench.keys.counters, "done")])
+            for field, value in (("a", b"\xff"), ("a", b"x"), ("a", b""), ("b", b""), ("b", b"x"))
+        ]
+        assert await bench.settle(*written) == [1, -1, -1, 1, -1]
 
     async def test_checks_first_then_nothing_is_written(self, bench, flow):
         entries = bench.fill(bench.queue, 1)
@@ -156,7 +166,7 @@ class TestSend:
     @pytest.fixture
     def sent(self, bench):
         async def send(*ids, limit=100):
-            keys = [bench.keys.counters, bench.keys.seen_new, bench.keys.seen_old]
+            keys = [bench.keys.counters, bench.keys.seen_new, bench.keys.seen_old, bench.keys.scheduled]
             sends = [Send.of(id, bench.queue, "entered:own:q", ["id", id]) for id in ids]
             return await bench.shard.scripts.send(keys, (self.WINDOW, limit), sends)
 
@@ -195,6 +205,28 @@ class TestSend:
         assert await sent("b", "c", "d", "a") == [0, 0, 0, 0]
         for key in (bench.keys.seen_new, bench.keys.seen_old):
             assert bench.raw.pttl(key) != -1, f"{key} stays for ever"
+
+    async def test_what_is_sent_later_is_kept_whole_and_counted_only_when_it_enters(self, bench):
+        keys = bench.keys
+        names = [keys.counters, keys.seen_new, keys.seen_old, keys.scheduled]
+        now = await bench.shard.queries.now()
+
+        def later(id, *when):
+            return Send.of(id, bench.queue, "entered:own:q", ["id", id, "data", b"\xff\0"], when)
+
+        sends = [later("a", "after", 60_000), later("b", "at", now + 90_000), later("c", "at", now - 1)]
+        sends += [later("d", "after", 0), later("a", "after", 5)]
+        assert await bench.shard.scripts.send(names, (self.WINDOW, 100), sends) == [1, 1, 1, 1, 0]
+        (a, due), (b, at) = bench.raw.zrange(keys.scheduled, 0, -1, withscores=True)
+        assert now + 60_000 <= due < now + 70_000
+        assert at == now + 90_000
+        assert (a.partition(b"\0")[0], b.partition(b"\0")[0]) == (b"a", b"b")
+        assert scheduled(keys, a) == ("a", "own:q", {b"id": b"a", b"data": b"\xff\0"})
+        assert bench.raw.xlen(bench.queue) == 2
+        assert bench.counter("entered:own:q") == 2
+        assert await bench.settle(moved(keys, a), moved(keys, a)) == [1, 0]
+        assert bench.counter("entered:own:q") == 3
+        assert bench.raw.xrevrange(bench.queue, count=1)[0][1] == {b"id": b"a", b"data": b"\xff\0"}
 
 
 class TestEffects:

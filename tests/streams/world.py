@@ -260,7 +260,7 @@ class World:
         self.sent.setdefault(id, plan)
         keys = self.keys
         new = Send.of(id, keys.own(MEDIATOR), "entered:own:m", self.start_of(id))
-        seen = [keys.counters, keys.seen_new, keys.seen_old]
+        seen = [keys.counters, keys.seen_new, keys.seen_old, keys.scheduled]
         await self.retried(lambda: self.scripts.send(seen, (FOREVER, 1000), [new]))
 
     async def send_past_window(self, id: str) -> None:

@@ -45,6 +45,11 @@ local function owner_of(gate, place)
   return owner and owner:match('^(.*)%z')
 end
 
+-- {still, hash, field, value}: the field is what was read ('': there is none)
+function check.still(c)
+  return (call('HGET', c[2], c[3]) or '') == c[4]
+end
+
 -- {turn, gate, place, origin}: it is still this message's turn
 function check.turn(c)
   return owner_of(c[2], c[3]) == c[4]
