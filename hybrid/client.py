@@ -253,7 +253,7 @@ class Client:
         if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
             return Outcome(flow, FAILED, reason=record.facts["error"])
         for step, reason in sorted(record.failed.items()):
-            return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].command}): {reason}")
+            return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].name}): {reason}")
         return None
 
 

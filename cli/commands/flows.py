@@ -15,7 +15,7 @@ from cli.output import STYLES, Column, as_json, clean, clock, compact, is_termin
 from hybrid.broker.log import DONE
 from hybrid.errors import SettingsError
 from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, StepView, flow, summaries
-from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, RUNNING
+from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, TIMER
 from hybrid.messages import kebab
 
 COLUMNS = [
@@ -160,11 +160,8 @@ def lines(view: FlowView) -> list[Text]:
 
 def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
-    found = [
-        _moment(
-            step.sent, f"step {step.number}  {step.command} → {step.processor or 'nobody handles it'}", origin
-        )
-    ]
+    to = f" → {step.processor or 'nobody handles it'}" if step.kind == COMMAND else ""
+    found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
     for line in log:
         if line.outcome not in (DONE, FAILED):
             why = f": {line.note}" if line.note else ""
@@ -173,7 +170,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     if step.done:
         again = f", attempt {step.attempts}" if step.attempts > 1 else ""
         by = f" by {step.by}" if step.by else ""
-        took = f" in {span(max(step.done - step.sent, 0))}"
+        took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
             _moment(
                 step.done,
@@ -183,7 +180,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
             )
         )
     else:
-        until = f", until {clock(step.deadline)}" if step.deadline else ""
+        until = f"{'' if step.kind == TIMER else ','} until {clock(step.deadline)}" if step.deadline else ""
         tried = f", {step.attempts} attempt(s)" if step.attempts else ""
         found.append(_line(" " * 24, (f"        {step.state}{tried}{until}", STYLES.get(step.state, ""))))
     if step.problem:

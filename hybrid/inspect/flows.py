@@ -14,13 +14,16 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
+    COMMAND,
     COMPLETED,
     FAILED,
+    FIRED,
     GIVEN_UP,
     NOTHING,
     REPLY,
     RUNNING,
     TIMEOUT,
+    TIMER,
     FlowRecord,
     Issued,
     Result,
@@ -35,7 +38,10 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-_STATES = {REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up"}
+SLEEPING, SLEPT = "sleeping", "slept"
+_STATES = {
+    REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT
+}  # fmt: skip
 
 
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
@@ -54,7 +60,7 @@ class FlowSummary:
     step: int
     """The newest step that was issued."""
     waiting_for: tuple[str, ...]
-    """The commands whose acknowledgement it awaits."""
+    """The steps whose result it awaits: of commands their types."""
     sent: int
     started: int
     ended: int
@@ -63,17 +69,19 @@ class FlowSummary:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step of a flow. Times in ms, 0 for not yet; `deadline` 0 for none."""
+    """One step of a flow. Times in ms, 0 for not yet; `deadline` (of a sleep: its end) 0 for none."""
 
     number: int
-    command: str
+    kind: str
+    name: str
+    """Of a command its type."""
     processor: str
     state: str
     sent: int
     taken: int
     done: int
     by: str
-    """The consumer that acknowledged it."""
+    """The consumer that acknowledged a command."""
     attempts: int
     deadline: int
     reply: str
@@ -177,12 +185,12 @@ def summary(record: FlowRecord) -> FlowSummary:
     """Return a record in one line."""
     facts = record.facts
     stuck = [
-        f"step {n} ({record.steps[n].command}): {why}"
+        f"step {n} ({record.steps[n].name}): {why}"
         for n, why in sorted(record.stuck.items())
         if n in record.steps
     ]
     problem = facts.get("error", "") or "; ".join(stuck)
-    waiting = [record.steps[n].command for n in sorted(record.waits) if n in record.steps]
+    waiting = [record.steps[n].name for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
         FAILED if record.failed and not record.ended else record.state,
@@ -243,11 +251,8 @@ def _step(
 ) -> StepView:
     result = record.results.get(number)
     mine = [line for line in log if line.flow == record.id and line.step == number]
-    handler = (
-        topology.handler_of(topology.catalog.named(issued.command))
-        if issued.command in topology.catalog
-        else None
-    )
+    is_known = issued.kind == COMMAND and issued.name in topology.catalog
+    handler = topology.handler_of(topology.catalog.named(issued.name)) if is_known else None
     processor = (result.by if result else "") or (handler.component if handler else "")
     problem = record.stuck.get(number, "")
     if result and result.kind == GIVEN_UP:
@@ -255,7 +260,8 @@ def _step(
     attempts = max([result.attempt if result else 0, *(line.attempt for line in mine)])
     return StepView(
         number,
-        issued.command,
+        issued.kind,
+        issued.name,
         processor,
         _STATES.get(result.kind, result.kind) if result else _unfinished(record, number),
         issued.sent,
@@ -271,7 +277,19 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
+    if record.steps[step].kind == TIMER:
+        return SLEEPING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
+
+
+def remark(step: Issued, result: Result | None) -> str:
+    """Return what is to be said of a step beside what its deliveries tell."""
+    if result is None:
+        return SLEEPING if step.kind == TIMER else ""
+    if result.kind in (TIMEOUT, GIVEN_UP):
+        why = result.data.decode(errors="replace")
+        return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
+    return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:

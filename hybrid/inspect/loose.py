@@ -95,7 +95,7 @@ def _missing(record: FlowRecord, places: Places) -> str:
     if not record.waits:
         return "a wake-up"
     nowhere = [n for n in sorted(record.waits) if command_id(record.id, record.run, n) not in places.commands]
-    return ", ".join(f"step {n} ({record.steps[n].command})" for n in nowhere if n in record.steps)
+    return ", ".join(f"step {n} ({record.steps[n].name})" for n in nowhere if n in record.steps)
 
 
 async def _places(shard: Shard, topology: Topology) -> Places:
@@ -115,7 +115,7 @@ async def _places(shard: Shard, topology: Topology) -> Places:
         await _read(shard, keys.failed(name), places, name)
         await _read(shard, keys.archived(name), places, name)
     for member in await shard.queries.members(keys.timers, 1_000_000):
-        flow, run, step, _ = unpack(member)
+        flow, run, step = unpack(member)[:3]
         places.commands.add(command_id(flow, run, step))
     return places
 

@@ -19,7 +19,15 @@ from hybrid.codec import encode
 from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
 from hybrid.ids import new_id
-from hybrid.mediator.record import GIVEN_UP, NOTHING, TIMEOUT, FlowRecord
+from hybrid.mediator.record import (
+    COMMAND,
+    FIRED,
+    GIVEN_UP,
+    NOTHING,
+    TIMEOUT,
+    TIMER,
+    FlowRecord,
+)
 from hybrid.messages import Command
 
 
@@ -28,14 +36,16 @@ class Suspended(BaseException):
 
 
 class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, command, packed data and timeout (ms, 0
-    for none).
+    """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
+    none) it times out, or fires; of a command also that, and its packed data.
     """
 
     number: int
-    command: Command
-    data: bytes
+    kind: str
+    name: str
     timeout: int
+    command: Command | None = None
+    data: bytes = b""
 
 
 class Surroundings(NamedTuple):
@@ -52,7 +62,7 @@ foreign."""
 
 
 class Step:
-    """One or more commands under way; awaiting it gives their results. Made by `flow.do` and `flow.all`."""
+    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all` and `sleep`."""
 
     __slots__ = ("_flow", "_numbers", "_single")
 
@@ -64,10 +74,7 @@ class Step:
     def __await__(self) -> Generator[object, None, Any]:
         flow = self._flow
         while missing := [number for number in self._numbers if number not in flow.record.results]:
-            flow.waiting = missing
-            yield PAUSE
-            if flow.waiting:  # somebody goes on by hand
-                raise Suspended
+            yield from flow._pause(missing, len(missing))
         results = [flow._result(number) for number in self._numbers]
         return results[0] if self._single else results
 
@@ -84,6 +91,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, Any] = {}
         self.waiting: list[int] = []
+        self.need = 0
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
@@ -97,13 +105,20 @@ class Flow:
         raised. CommandFailed is raised when the command failed and was given up. Steps may be made first
         and awaited later: their commands run side by side.
         """
-        return Step(self, [self._issue(command, timeout)], single=True)
+        return Step(self, [self._send(command, timeout)], single=True)
 
     def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
         """Send commands side by side; awaiting the step gives the list of their replies, when all have
         come.
         """
-        return Step(self, [self._issue(command, timeout) for command in commands], single=False)
+        return Step(self, [self._send(command, timeout) for command in commands], single=False)
+
+    def sleep(self, duration: timedelta | float) -> Step:
+        """Wait for a time: a timedelta or seconds. It stands on record and needs no process meanwhile;
+        awaiting it gives None.
+        """
+        ms = _ms(duration, "sleep")
+        return Step(self, [self._issue(TIMER, f"sleep {ms / 1000:.15g} s", ms)], single=True)
 
     def now(self) -> datetime:
         """Return the time (UTC); recorded, so that a re-run gets the same."""
@@ -134,28 +149,44 @@ class Flow:
             self.record.values[number] = self.new_values[number] = make()
         return self.record.values[number]
 
-    def _issue(self, command: Command, timeout: timedelta | float | None) -> int:
-        self._open()
+    def _send(self, command: Command, timeout: timedelta | float | None) -> int:
         if not isinstance(command, Command):
             raise ApplicationError(f"flow.do takes a Command, got {type(command).__name__}")
+        data = encode(command, self._surroundings.max_bytes)
+        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+
+    def _issue(
+        self, kind: str, name: str, timeout: int, command: Command | None = None, data: bytes = b""
+    ) -> int:
+        """Return the number of a step; issue it unless it is on record. Raises NonDeterministicFlow when that
+        says something else.
+        """
+        self._open()
         self._steps += 1
         number = self._steps
-        data = encode(command, self._surroundings.max_bytes)
         recorded = self.record.steps.get(number)
         if recorded is None:
-            self.new_steps.append(NewStep(number, command, data, _ms(timeout)))
-        elif recorded.command != command.type_name or recorded.checksum != crc32(data):
-            was, now = recorded.command, command.type_name
-            raise NonDeterministicFlow(self.id, number, was, now if now != was else f"{now} with other data")
+            self.new_steps.append(NewStep(number, kind, name, timeout, command, data))
+        elif (recorded.kind, recorded.name) != (kind, name):
+            raise NonDeterministicFlow(self.id, number, recorded.name, name)
+        elif recorded.checksum != crc32(data):
+            raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
 
+    def _pause(self, missing: list[int], need: int) -> Generator[object]:
+        """End the run until so many of the missing results have come."""
+        self.waiting, self.need = missing, need
+        yield PAUSE
+        if self.waiting:  # somebody goes on by hand
+            raise Suspended
+
     def _result(self, number: int) -> Any:
-        result, command = self.record.results[number], self.record.steps[number].command
+        result, name = self.record.results[number], self.record.steps[number].name
         if result.kind == TIMEOUT:
-            raise StepTimeout(self.id, number, command)
+            raise StepTimeout(self.id, number, name)
         if result.kind == GIVEN_UP:
-            raise CommandFailed(self.id, number, command, result.data.decode())
-        if result.kind == NOTHING:
+            raise CommandFailed(self.id, number, name, result.data.decode())
+        if result.kind in (NOTHING, FIRED):
             return None
         reply = self._surroundings.catalog.decode(result.type, result.data)
         self._replies.append(reply)
@@ -175,8 +206,8 @@ def foreign(thing: object) -> ForeignAwait:
     )
 
 
-def _ms(timeout: timedelta | float | None) -> int:
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout or 0
+def _ms(time: timedelta | float | None, what: str = "timeout") -> int:
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time or 0
     if seconds < 0:
-        raise ApplicationError(f"a timeout of {seconds:g} s is not possible")
+        raise ApplicationError(f"a {what} of {seconds:g} s is not possible")
     return int(seconds * 1000)

@@ -6,7 +6,8 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: running, completed, refused or failed
 need                                      how many results are awaited
-step:N                                    msgpack [command type, checksum, sent (ms), timeout (ms)]
+step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
+                                          kind: a command
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack of what flow.now(), random() and uuid() gave
 stuck:N, error                            why step N, or the flow itself, does not go on
@@ -24,12 +25,15 @@ from hybrid.codec import pack, unpack
 RUNNING, COMPLETED, REFUSED, FAILED = "running", "completed", "refused", "failed"
 IN_REPAIR = "in repair by "
 """How a stuck step's reason begins while a program tries to repair the command."""
-REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
+COMMAND, TIMER = "command", "timer"
+"""The kinds of steps: a command is acknowledged by its processor, a timer fires."""
+REPLY, NOTHING, TIMEOUT, GIVEN_UP, FIRED = "reply", "nothing", "timeout", "given-up", "fired"
+"""The kinds of results."""
 
 
 class Result(NamedTuple):
-    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, or given up. Times
-    in ms.
+    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, given up, or fired (a
+    timer). Times in ms.
     """
 
     kind: str
@@ -47,14 +51,19 @@ class Result(NamedTuple):
 
 
 class Issued(NamedTuple):
-    """A step on record: its command, a checksum of the command's data, when it was sent, and its timeout
-    (ms, 0: none).
+    """A step on record: its name (of a command its type), a checksum of the command's data, when it was
+    issued, and after what time (ms, 0: none) it times out, or fires.
     """
 
-    command: str
+    name: str
     checksum: int
     sent: int
     timeout: int = 0
+    kind: str = COMMAND
+
+    def packed(self) -> bytes:
+        """Return it as it stands in the record: that it is a command goes without saying."""
+        return pack(self[:4] if self.kind == COMMAND else tuple(self))
 
 
 @dataclass(slots=True)
@@ -88,7 +97,7 @@ class FlowRecord:
 
     @property
     def outstanding(self) -> set[int]:
-        """The steps whose command was sent and whose result is not known."""
+        """The steps that were issued and whose result is not known."""
         return self.steps.keys() - self.results.keys()
 
     @property

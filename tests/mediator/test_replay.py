@@ -38,7 +38,7 @@ def recorded(progress, *results):
     for step in progress.issued:
         from zlib import crc32
 
-        record.steps[step.number] = Issued(step.command.type_name, crc32(step.data), NOW)
+        record.steps[step.number] = Issued(step.name, crc32(step.data), NOW, step.timeout, step.kind)
     record.values.update(progress.values)
     return record
 
@@ -54,9 +54,10 @@ async def pay(event: Place, flow: Flow) -> Completed:
 async def test_it_says_what_it_issues_and_awaits():
     progress = await run(pay)
     assert (progress.state, progress.waiting) == ("running", [1])
-    ((number, command, data, timeout),) = progress.issued
-    assert (number, command, timeout) == (1, Pay(order="o1"), 1500)
-    assert data == pack({"order": "o1", "amount": 10})
+    (step,) = progress.issued
+    assert (step.number, step.kind, step.name, step.timeout) == (1, "command", "pay", 1500)
+    assert step.command == Pay(order="o1")
+    assert step.data == pack({"order": "o1", "amount": 10})
 
 
 @pytest.mark.parametrize(("result", "order"), [(PAID, "r"), (Result(NOTHING), "nothing")])
