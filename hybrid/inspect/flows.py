@@ -22,6 +22,8 @@ from hybrid.mediator.record import (
     NOTHING,
     REPLY,
     RUNNING,
+    SIGNAL,
+    SIGNALLED,
     TIMEOUT,
     TIMER,
     FlowRecord,
@@ -40,7 +42,8 @@ SHORTLY = 60_000
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
 SLEEPING, SLEPT = "sleeping", "slept"
 _STATES = {
-    REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT
+    REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
+    SIGNALLED: SIGNALLED,
 }  # fmt: skip
 
 
@@ -76,6 +79,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
+    """Of a signal who gave it."""
     state: str
     sent: int
     taken: int
@@ -87,6 +91,17 @@ class StepView:
     reply: str
     data: Any
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """A signal that no step has taken yet. `at` in ms."""
+
+    name: str
+    id: str
+    by: str
+    at: int
+    data: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,8 @@ class FlowView:
     outcome: Any
     log: tuple[LogLine, ...]
     """Every delivery that the event led to, as far as the settle log reaches back."""
+    untaken: tuple[SignalView, ...] = ()
+    """Signals that no step has taken, of each name in their order."""
 
 
 async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
@@ -185,12 +202,12 @@ def summary(record: FlowRecord) -> FlowSummary:
     """Return a record in one line."""
     facts = record.facts
     stuck = [
-        f"step {n} ({record.steps[n].name}): {why}"
+        f"step {n} ({record.steps[n].label}): {why}"
         for n, why in sorted(record.stuck.items())
         if n in record.steps
     ]
     problem = facts.get("error", "") or "; ".join(stuck)
-    waiting = [record.steps[n].name for n in sorted(record.waits) if n in record.steps]
+    waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
         FAILED if record.failed and not record.ended else record.state,
@@ -243,7 +260,15 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         kind,
         visible(topology.catalog, kind, data) if kind else None,
         tuple(log),
+        tuple(_untaken(record)),
     )
+
+
+def _untaken(record: FlowRecord) -> Iterable[SignalView]:
+    for name, ids in sorted(record.untaken.items()):
+        for id in ids:
+            if signal := record.signals.get(id):
+                yield SignalView(name, id, signal.by, signal.done, signal.said)
 
 
 def _step(
@@ -261,7 +286,7 @@ def _step(
     return StepView(
         number,
         issued.kind,
-        issued.name,
+        issued.label,
         processor,
         _STATES.get(result.kind, result.kind) if result else _unfinished(record, number),
         issued.sent,
@@ -285,14 +310,18 @@ def _unfinished(record: FlowRecord, step: int) -> str:
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else ""
+        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
+    if result.kind == SIGNALLED:
+        return f"signalled by {result.by}"
     return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:
+    if result and result.kind == SIGNALLED:
+        return result.said
     return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
 
 

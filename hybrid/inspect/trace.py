@@ -20,11 +20,11 @@ from hybrid.inspect import flows
 from hybrid.inspect.flows import WAITING, FlowSummary, LogLine, entries_of_log
 from hybrid.inspect.ledger import ChannelLedger, ledger
 from hybrid.inspect.shown import visible
-from hybrid.mediator.record import FAILED, NOTHING, REPLY, RUNNING, TIMER, FlowRecord
+from hybrid.mediator.record import FAILED, NOTHING, REPLY, RUNNING, SIGNAL, TIMER, FlowRecord
 from hybrid.topology import Topology
 
 EVENT, COMMAND, BROADCAST = "event", "command", "broadcast"  # what a message is; an event: an initiating one
-KINDS = {kind: kind for kind in (EVENT, COMMAND, TIMER)} | {"topic": BROADCAST}  # by channels' first words
+KINDS = {kind: kind for kind in (EVENT, COMMAND, TIMER, SIGNAL)} | {"topic": BROADCAST}
 AROUND = 50
 """A settle and what it sends have one time, on some servers two: channels are read so long (ms) around it."""
 MOST = 5_000  # entries that one read of a channel returns
@@ -236,7 +236,7 @@ class _Gathering:
         done = {(line.step, line.component) for line in lines if line.outcome == outcomes.DONE}
         for n, step in record.steps.items():
             id, due = command_id(root, record.run, n), step.sent + step.timeout if step.timeout else 0
-            sent = Envelope(id, step.name, cause=root, time=step.sent, source=source, expires=due, step=n)
+            sent = Envelope(id, step.label, cause=root, time=step.sent, source=source, expires=due, step=n)
             known, result = self._take(sent, f"{step.kind}:{step.name}"), record.results.get(n)
             known.note = flows.remark(step, result)
             if result and result.kind in (REPLY, NOTHING) and (n, result.by) not in done:

@@ -12,15 +12,18 @@ from hybrid.envelope import Envelope
 from hybrid.ids import command_id, derived_id
 from hybrid.keys import Keys
 from hybrid.mediator.flow import NewStep
-from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, TIMEOUT, TIMER, FlowRecord, Issued
+from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, SIGNAL, TIMEOUT, TIMER, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
 from hybrid.messages import Command
 from hybrid.streams.transitions import (
     Awaited,
     Item,
+    Signalled,
+    Wake,
     add,
     await_results,
     cancel,
+    expect,
     hdel,
     hset,
     rpush,
@@ -79,8 +82,8 @@ def advance(
         effects += _ended(place, record, envelope, progress, fields)
     if progress.state == RUNNING:
         wake = wake_up(place.keys, place.mediator, record.id)
-        awaited = _awaited(record, progress)
-        effects.append(await_results(key, fields, awaited, progress.need, wake))
+        effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
+        effects += [_expected(place, record, s, wake) for s in progress.issued if s.kind == SIGNAL]
     else:
         effects.append(hset(key, fields))
         ending = ["flow", record.id, "state", progress.state, "class", envelope.class_]
@@ -130,7 +133,7 @@ def _set_off(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep
     over. Nobody wakes one that has ended.
     """
     effects = [_sent(place, record, envelope, step, step.command)] if step.command else []
-    if step.timeout if step.command else step.kind == TIMER and state == RUNNING:
+    if step.timeout if step.command else (step.timeout or step.kind == TIMER) and state == RUNNING:
         member = _member(place, record, step.number, step.kind)
         effects.append(schedule(place.keys.timers, step.timeout, member))
     return effects
@@ -189,8 +192,15 @@ def _ended(
     return [*effects, event_output(place.keys, out, data)]
 
 
+def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
+    """Return the effect by which a step waits for its signal."""
+    at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
+    timer = _member(place, record, step.number, step.kind) if step.timeout else b""
+    return expect(at, step.number, timer, wake)
+
+
 def _cancelled(place: Place, record: FlowRecord) -> list[Item]:
-    """Return the effects that take the timers of a flow off the schedule: it is over. Those of commands go
+    """Return the effects that take the timers of a flow that is over off the schedule. Those of commands go
     when these are acknowledged.
     """
     return [

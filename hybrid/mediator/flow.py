@@ -24,10 +24,13 @@ from hybrid.mediator.record import (
     FIRED,
     GIVEN_UP,
     NOTHING,
+    SIGNAL,
+    SIGNALLED,
     TIMEOUT,
     TIMER,
     FlowRecord,
 )
+from hybrid.mediator.signals import checked_signal
 from hybrid.messages import Command
 
 
@@ -62,7 +65,7 @@ foreign."""
 
 
 class Step:
-    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all` and `sleep`."""
+    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all`, `sleep`…"""
 
     __slots__ = ("_flow", "_numbers", "_single")
 
@@ -119,6 +122,14 @@ class Flow:
         """
         ms = _ms(duration, "sleep")
         return Step(self, [self._issue(TIMER, f"sleep {ms / 1000:.15g} s", ms)], single=True)
+
+    def signal(self, name: str, *, timeout: timedelta | float | None = None) -> Step:
+        """Wait for a signal from outside (`hybrid flows signal`, `client.signal`); awaiting it gives its
+        data, a dict or None.
+
+        Each signal is for one step, first come first taken; it may have come before. `timeout` as in `do`.
+        """
+        return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
 
     def now(self) -> datetime:
         """Return the time (UTC); recorded, so that a re-run gets the same."""
@@ -181,13 +192,15 @@ class Flow:
             raise Suspended
 
     def _result(self, number: int) -> Any:
-        result, name = self.record.results[number], self.record.steps[number].name
+        result, name = self.record.results[number], self.record.steps[number].label
         if result.kind == TIMEOUT:
             raise StepTimeout(self.id, number, name)
         if result.kind == GIVEN_UP:
             raise CommandFailed(self.id, number, name, result.data.decode())
         if result.kind in (NOTHING, FIRED):
             return None
+        if result.kind == SIGNALLED:
+            return result.said
         reply = self._surroundings.catalog.decode(result.type, result.data)
         self._replies.append(reply)
         return reply
