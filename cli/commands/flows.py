@@ -17,7 +17,7 @@ from cli.reading import BadInput, parsed
 from hybrid import Receipt
 from hybrid.broker.log import DONE
 from hybrid.errors import SettingsError
-from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, StepView, flow, summaries
+from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, SignalView, StepView, flow, summaries
 from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL, TIMER
 from hybrid.messages import kebab
 
@@ -194,10 +194,7 @@ def lines(view: FlowView) -> list[Text]:
         found += _step(
             step, flow.sent, [line for line in view.log if (line.flow, line.step) == (flow.id, step.number)]
         )
-    for signal in view.untaken:
-        data = f" {compact(signal.data)}" if signal.data else ""
-        text = f"signal {signal.name} by {signal.by}, not taken{data}"
-        found.append(_moment(signal.at, text, flow.sent, STYLES["waiting"]))
+    found += [_untaken(signal, flow.sent) for signal in view.untaken]
     if flow.ended:
         outcome = (
             f"{flow.state}: {view.outcome_type} {compact(view.outcome)}" if view.outcome_type else flow.state
@@ -247,6 +244,13 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
                 _line(" " * 32, ("`hybrid failed list` shows it; `hybrid failed retry` sends it back", "dim"))
             )
     return found
+
+
+def _untaken(signal: SignalView, origin: int) -> Text:
+    data = f" {compact(signal.data)}" if signal.data else ""
+    return _moment(
+        signal.at, f"signal {signal.name} by {signal.by}, not taken{data}", origin, STYLES["waiting"]
+    )
 
 
 def _heard(line: LogLine) -> Text:
