@@ -347,7 +347,8 @@ class World:
         """Timers and retries that are due."""
         keys = self.keys
         names = (*COMMANDS, *GROUPS)
-        timers, *later = await self.read(self.scripts.due, [keys.timers, *map(keys.later, names)], 3)
+        queues = [keys.timers, *map(keys.later, names)]
+        _, (timers, *later) = await self.read(self.scripts.due, queues, 3)
         transitions = []
         for member in timers:
             flow, run, step = member.decode().split("/")
