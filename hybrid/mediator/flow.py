@@ -8,8 +8,9 @@ there, and what it issued newly is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 from zlib import crc32
@@ -59,6 +60,8 @@ class Surroundings(NamedTuple):
     now: int
 
 
+AT_MOST = 50
+"""How many commands of a `flow.map` are under way at once."""
 PAUSE = object()
 """What a step yields to the replay when its result is not there yet. Anything else that is yielded is
 foreign."""
@@ -75,11 +78,43 @@ class Step:
         self._single = single
 
     def __await__(self) -> Generator[object, None, Any]:
-        flow = self._flow
-        while missing := [number for number in self._numbers if number not in flow.record.results]:
-            yield from flow._pause(missing, len(missing))
-        results = [flow._result(number) for number in self._numbers]
+        while missing := self.missing():
+            yield from self._flow._pause(missing, len(missing))
+        return self.given()
+
+    def missing(self) -> list[int]:
+        """Return the numbers of those that have no result yet."""
+        results = self._flow.record.results
+        return [number for number in self._numbers if number not in results]
+
+    def done(self) -> int:
+        """Return when (ms) the last of them had its result."""
+        return max((self._flow.record.results[number].done for number in self._numbers), default=0)
+
+    def given(self) -> Any:
+        """Return what awaiting it gives, when nothing is missing any more; or raise."""
+        results = [self._flow._result(number) for number in self._numbers]
         return results[0] if self._single else results
+
+
+class Race:
+    """Several steps, of which the first to have its result is awaited. Made by `flow.race`."""
+
+    __slots__ = ("_flow", "_steps")
+
+    def __init__(self, flow: Flow, steps: tuple[Step, ...]) -> None:
+        self._flow = flow
+        self._steps = steps
+
+    def __await__(self) -> Generator[object, None, tuple[int, Any]]:
+        while all(missing := [step.missing() for step in self._steps]):
+            yield from self._flow._pause(sorted({number for some in missing for number in some}), need=1)
+        index = int(self._flow._recorded(self._first))
+        return index, self._steps[index].given()
+
+    def _first(self) -> int:
+        """Return which one is first. It stands on record: a re-run finds the results of others there, too."""
+        return min((step.done(), index) for index, step in enumerate(self._steps) if not step.missing())[1]
 
 
 class Flow:
@@ -130,6 +165,36 @@ class Flow:
         Each signal is for one step, first come first taken; it may have come before. `timeout` as in `do`.
         """
         return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
+
+    def race(self, *steps: Step) -> Race:
+        """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
+
+        The others go on, and may be awaited later. When the first one was not acknowledged in time, or given
+        up, that is raised. Which one was first is recorded.
+        """
+        if not steps or not all(isinstance(step, Step) for step in steps):
+            raise ApplicationError("flow.race takes steps, as flow.do(…) and flow.sleep(…) make them")
+        return Race(self, steps)
+
+    async def map(
+        self,
+        commands: Iterable[Command],
+        *,
+        at_most: int = AT_MOST,
+        timeout: timedelta | float | None = None,
+    ) -> list[Any]:
+        """Send many commands, `at_most` side by side; give the replies in the order of the commands.
+
+        The next ones are sent when those before have their results, so that a flow is run again once for each
+        `at_most` commands, not for each one. `timeout` is for each, as in `do`.
+        """
+        if at_most < 1:
+            raise ApplicationError(f"flow.map sends at least 1 command at a time, not {at_most}")
+        replies: list[Any] = []
+        left = iter(commands)
+        while some := list(islice(left, at_most)):
+            replies += await self.all(*some, timeout=timeout)
+        return replies
 
     def now(self) -> datetime:
         """Return the time (UTC); recorded, so that a re-run gets the same."""

@@ -86,6 +86,20 @@ async def test_it_awaits_only_what_is_missing():
     assert (second.waiting, second.issued) == ([2], [])
 
 
+async def test_of_a_race_the_one_that_was_done_first_is_first_for_ever():
+    async def race(event: Place, flow: Flow):
+        steps = [flow.do(Pay(order=order)) for order in "abc"]
+        return Completed(order=str((await flow.race(*steps))[0]))
+
+    first = await run(race)
+    assert (first.waiting, first.need) == ([1, 2, 3], 1)
+    record = recorded(first, None, PAID._replace(done=7), PAID._replace(done=6))
+    second = await run(race, record)
+    assert (second.event, second.values) == (Completed(order="2"), {1: 2})
+    record.results[1] = PAID._replace(done=5)  # of a mediator whose clock is behind
+    assert (await run(race, record)).event == Completed(order="2")
+
+
 async def test_values_are_taken_from_the_record():
     async def draw(event: Place, flow: Flow):
         return Completed(order=f"{flow.now().timestamp()} {flow.random()} {flow.uuid()}")
