@@ -28,7 +28,7 @@ STYLES = {
     **dict.fromkeys(_GREEN, "green"),
     **dict.fromkeys(_YELLOW, "yellow"),
     **dict.fromkeys(_RED, "bold red"),
-    **dict.fromkeys(("running", "waiting"), "cyan"),
+    **dict.fromkeys(("running", "waiting", "sleeping"), "cyan"),
 }
 """How words that tell a state are coloured."""
 

@@ -20,13 +20,15 @@ from hybrid.broker.scheduled import when
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode
 from hybrid.envelope import first_fields
-from hybrid.errors import ApplicationError, ServerError, UnknownFlow, WaitTimeout
+from hybrid.errors import ApplicationError, FlowEnded, ServerError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id, new_ids
 from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
+from hybrid.mediator.signals import Signal, checked_signal, packed_data, signalling
 from hybrid.messages import Event, Message
 from hybrid.outcomes import OutcomeWatch
 from hybrid.settings import Settings
 from hybrid.streams.scripts import Send
+from hybrid.streams.transitions import APPLIED, CHECK_FAILED
 from hybrid.topology import Topology
 
 BATCH = 500
@@ -172,6 +174,33 @@ class Client:
         state = done.pop().result()
         return await self._recorded(flow) or Outcome(flow, state)
 
+    async def signal(
+        self,
+        flow: str,
+        name: str,
+        data: dict[str, Any] | None = None,
+        *,
+        id: str | None = None,
+        by: str = "a client",
+    ) -> Receipt:
+        """Give a flow a signal; return when the server has stored it. It takes it when it waits for one.
+
+        `data` is JSON-ready. An id that the flow has had changes nothing: the receipt says `duplicate`.
+        `by` is who the flow's history names. Raises UnknownFlow, FlowEnded, ApplicationError for a name that
+        is none, InvalidMessage, MessageTooLarge, ServerUnavailable.
+        """
+        checked_signal(name)
+        packed = packed_data(name, data, self.settings.max_message_bytes)
+        id = checked_id(id) if id else new_id()
+        shard, record = await self.record(flow)
+        signal = Signal(id, name, packed, by, await shard.queries.now())
+        code = await shard.settler.settle(signalling(shard.keys, record, signal))
+        if code == CHECK_FAILED:
+            _, record = await self.record(flow)
+            if id not in record.signals:
+                raise FlowEnded(flow, record.state)
+        return Receipt(id, code != APPLIED)
+
     async def record(self, flow: str) -> tuple[Shard, FlowRecord]:
         """Return a flow's record, and the shard where it stands. Raises UnknownFlow."""
         for shard in self._store.shards:
@@ -281,7 +310,7 @@ class Client:
         if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
             return Outcome(flow, FAILED, reason=record.facts["error"])
         for step, reason in sorted(record.failed.items()):
-            return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].command}): {reason}")
+            return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].label}): {reason}")
         return None
 
 

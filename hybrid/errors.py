@@ -18,6 +18,7 @@
     │   ├── NonDeterministicFlow  a re-run issued other commands than recorded
     │   ├── ForeignAwait          a flow awaited something that is not a step
     │   ├── UnknownFlow           no flow of that id
+    │   ├── FlowEnded             a signal for a flow that has ended
     │   └── Refused               a business refusal: an outcome, not an error
     ├── WaitTimeout               a flow did not end while the caller waited
     ├── ScheduleError             a time at which nothing can be sent, or a schedule that can't be
@@ -160,6 +161,14 @@ class UnknownFlow(FlowError):
         super().__init__(
             f"no flow {flow}: it has never existed, or it ended and was forgotten (see retention)"
         )
+
+
+class FlowEnded(FlowError):
+    """A flow that has ended takes no signal. Fields: `flow`, and the `state` in which it ended."""
+
+    def __init__(self, flow: str, state: str) -> None:
+        self.flow, self.state = flow, state
+        super().__init__(f"flow {flow} has ended ({state}): it takes no signal any more")
 
 
 class Refused(FlowError):

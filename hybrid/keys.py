@@ -15,7 +15,7 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:gate:NAME          hash    whose turn it is: per channel and key the message in work
     {app.domain.0}:held:NAME          zset    deliveries of a group that wait for the one before of their key
     {app.domain.0}:repair:FIXER/NAME  stream  deliveries of a group that a workflow processor looks at first
-    {app.domain.0}:timers             zset    timeouts of flow steps
+    {app.domain.0}:timers             zset    timeouts and sleeps of flow steps
     {app.domain.0}:scheduled          zset    what is sent later: messages, whole, and ticks of schedules
     {app.domain.0}:schedules          hash    what is sent at each tick, and when it ticks, by name
     {app.domain.0}:flow:ID            hash    a flow's record

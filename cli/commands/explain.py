@@ -154,7 +154,7 @@ def _first_commands(topology: Topology, mediator: Mediator, event: Event) -> lis
     record = FlowRecord("explained", {"code": str(mediator.newest(cls))}, data)
     flow = Flow(record, envelope, Surroundings(topology.catalog, 1 << 30, NOW))
     progress = replay(mediator.flows[cls][mediator.newest(cls)], event, flow)
-    return [step.command for step in progress.issued]
+    return [step.command for step in progress.issued if step.command]
 
 
 def _named(topology: Topology, name: str) -> Sent:

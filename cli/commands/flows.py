@@ -1,4 +1,4 @@
-"""`hybrid flows`: the list of flows, and the timeline of one."""
+"""`hybrid flows`: the list of flows, the timeline of one, and signals for it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli import completion
+from cli.desk.choosing import user
 from cli.environment import environment, run
 from cli.output import STYLES, Column, as_json, clean, clock, compact, is_terminal, out, show, span, table
+from cli.reading import BadInput, parsed
+from hybrid import Receipt
 from hybrid.broker.log import DONE
 from hybrid.errors import SettingsError
-from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, StepView, flow, summaries
-from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, RUNNING
+from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, SignalView, StepView, flow, summaries
+from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL, TIMER
 from hybrid.messages import kebab
 
 COLUMNS = [
@@ -32,17 +35,21 @@ COLUMNS = [
 STATES = (RUNNING, FAILED, COMPLETED, REFUSED)
 EXAMPLES = (
     "Examples:\n\n`hybrid flows list`\n\n`hybrid flows list --state failed --json`\n\n"
-    "`hybrid flows show 7b1c0a64f0d94d2c8f11aa02`"
+    "`hybrid flows show 7b1c0a64f0d94d2c8f11aa02`\n\n"
+    """`hybrid flows signal 7b1c0a64f0d94d2c8f11aa02 approve --data '{"by": "ann"}'`"""
 )
 
 app = typer.Typer(
-    name="flows", help="List flows, or show one step by step.", epilog=EXAMPLES, no_args_is_help=False
+    name="flows",
+    help="List flows, show one step by step, or give one a signal.",
+    epilog=EXAMPLES,
+    no_args_is_help=False,
 )
 
 
 @app.callback(invoke_without_command=True)
 def flows(ctx: typer.Context) -> None:
-    """List flows, or show one step by step."""
+    """List flows, show one step by step, or give one a signal."""
     if ctx.invoked_subcommand is None:
         list_flows(ctx)
 
@@ -102,6 +109,49 @@ def show_flow(
         out("\n".join(str(line) for line in lines(found)))
 
 
+@app.command(name="signal", epilog=EXAMPLES)
+def signal_flow(
+    ctx: typer.Context,
+    id: Annotated[
+        str, typer.Argument(help="The flow's id, which is its event's.", autocompletion=completion.flows)
+    ],
+    name: Annotated[str, typer.Argument(help="What the flow calls the signal.")],
+    data: Annotated[str | None, typer.Option(help="What it carries, as a JSON object.")] = None,
+    signal_id: Annotated[
+        str | None, typer.Option("--id", help="The signal's id: one that the flow has had changes nothing.")
+    ] = None,
+    who: Annotated[str, typer.Option("--as", metavar="NAME", help="Who gives it; otherwise $USER.")] = "",
+    as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Give a flow a signal: what it waits for with `flow.signal(NAME)`, now or later.
+
+    It is stored when this returns, with who gave it and when. A flow that has ended takes none.
+    """
+    env = environment(ctx)
+    given = _object(data) if data is not None else None
+
+    async def work() -> Receipt:
+        async with env.application().client() as client:
+            return await client.signal(id, name, given, id=signal_id, by=who or user())
+
+    receipt = run(work)
+    if as_data:
+        as_json({"id": receipt.id, "duplicate": receipt.duplicate})
+    else:
+        out(f"{receipt.id}{'  (it has had this one before)' if receipt.duplicate else ''}")
+
+
+def _object(data: str) -> dict[str, Any]:
+    """Return a JSON object. Raises BadInput."""
+    try:
+        given = parsed(data)
+    except BadInput as error:
+        raise BadInput(f"--data: {error}") from None
+    if not isinstance(given, dict):
+        raise BadInput(f"--data: is a JSON object, no {type(given).__name__}")
+    return given
+
+
 def _row(flow: FlowSummary) -> list[Any]:
     age = span(max(int(time.time() * 1000) - flow.started, 0))
     took = span(max(flow.ended - flow.started, 0)) if flow.ended else ""
@@ -144,6 +194,7 @@ def lines(view: FlowView) -> list[Text]:
         found += _step(
             step, flow.sent, [line for line in view.log if (line.flow, line.step) == (flow.id, step.number)]
         )
+    found += [_untaken(signal, flow.sent) for signal in view.untaken]
     if flow.ended:
         outcome = (
             f"{flow.state}: {view.outcome_type} {compact(view.outcome)}" if view.outcome_type else flow.state
@@ -160,11 +211,10 @@ def lines(view: FlowView) -> list[Text]:
 
 def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
-    found = [
-        _moment(
-            step.sent, f"step {step.number}  {step.command} → {step.processor or 'nobody handles it'}", origin
-        )
-    ]
+    if step.kind == SIGNAL and step.data:
+        answer = f" → {compact(step.data)}"
+    to = f" → {step.processor or 'nobody handles it'}" if step.kind == COMMAND else ""
+    found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
     for line in log:
         if line.outcome not in (DONE, FAILED):
             why = f": {line.note}" if line.note else ""
@@ -172,8 +222,9 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
             found.append(_moment(line.settled, text, origin, STYLES.get(line.outcome, "")))
     if step.done:
         again = f", attempt {step.attempts}" if step.attempts > 1 else ""
-        by = f" by {step.by}" if step.by else ""
-        took = f" in {span(max(step.done - step.sent, 0))}"
+        who = step.processor if step.kind == SIGNAL else step.by
+        by = f" by {who}" if who else ""
+        took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
             _moment(
                 step.done,
@@ -183,7 +234,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
             )
         )
     else:
-        until = f", until {clock(step.deadline)}" if step.deadline else ""
+        until = f"{'' if step.kind == TIMER else ','} until {clock(step.deadline)}" if step.deadline else ""
         tried = f", {step.attempts} attempt(s)" if step.attempts else ""
         found.append(_line(" " * 24, (f"        {step.state}{tried}{until}", STYLES.get(step.state, ""))))
     if step.problem:
@@ -193,6 +244,13 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
                 _line(" " * 32, ("`hybrid failed list` shows it; `hybrid failed retry` sends it back", "dim"))
             )
     return found
+
+
+def _untaken(signal: SignalView, origin: int) -> Text:
+    data = f" {compact(signal.data)}" if signal.data else ""
+    return _moment(
+        signal.at, f"signal {signal.name} by {signal.by}, not taken{data}", origin, STYLES["waiting"]
+    )
 
 
 def _heard(line: LogLine) -> Text:

@@ -14,13 +14,18 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
+    COMMAND,
     COMPLETED,
     FAILED,
+    FIRED,
     GIVEN_UP,
     NOTHING,
     REPLY,
     RUNNING,
+    SIGNAL,
+    SIGNALLED,
     TIMEOUT,
+    TIMER,
     FlowRecord,
     Issued,
     Result,
@@ -35,7 +40,11 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-_STATES = {REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up"}
+SLEEPING, SLEPT = "sleeping", "slept"
+_STATES = {
+    REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
+    SIGNALLED: SIGNALLED,
+}  # fmt: skip
 
 
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
@@ -54,7 +63,7 @@ class FlowSummary:
     step: int
     """The newest step that was issued."""
     waiting_for: tuple[str, ...]
-    """The commands whose acknowledgement it awaits."""
+    """The steps whose result it awaits: of commands their types."""
     sent: int
     started: int
     ended: int
@@ -63,22 +72,36 @@ class FlowSummary:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step of a flow. Times in ms, 0 for not yet; `deadline` 0 for none."""
+    """One step of a flow. Times in ms, 0 for not yet; `deadline` (of a sleep: its end) 0 for none."""
 
     number: int
-    command: str
+    kind: str
+    name: str
+    """Of a command its type."""
     processor: str
+    """Of a signal who gave it."""
     state: str
     sent: int
     taken: int
     done: int
     by: str
-    """The consumer that acknowledged it."""
+    """The consumer that acknowledged a command."""
     attempts: int
     deadline: int
     reply: str
     data: Any
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """A signal that no step has taken yet. `at` in ms."""
+
+    name: str
+    id: str
+    by: str
+    at: int
+    data: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +147,8 @@ class FlowView:
     outcome: Any
     log: tuple[LogLine, ...]
     """Every delivery that the event led to, as far as the settle log reaches back."""
+    untaken: tuple[SignalView, ...] = ()
+    """Signals that no step has taken, of each name in their order."""
 
 
 async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
@@ -177,12 +202,12 @@ def summary(record: FlowRecord) -> FlowSummary:
     """Return a record in one line."""
     facts = record.facts
     stuck = [
-        f"step {n} ({record.steps[n].command}): {why}"
+        f"step {n} ({record.steps[n].label}): {why}"
         for n, why in sorted(record.stuck.items())
         if n in record.steps
     ]
     problem = facts.get("error", "") or "; ".join(stuck)
-    waiting = [record.steps[n].command for n in sorted(record.waits) if n in record.steps]
+    waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
         FAILED if record.failed and not record.ended else record.state,
@@ -235,7 +260,15 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         kind,
         visible(topology.catalog, kind, data) if kind else None,
         tuple(log),
+        tuple(_untaken(record)),
     )
+
+
+def _untaken(record: FlowRecord) -> Iterable[SignalView]:
+    for name, ids in sorted(record.untaken.items()):
+        for id in ids:
+            if signal := record.signals.get(id):
+                yield SignalView(name, id, signal.by, signal.done, signal.said)
 
 
 def _step(
@@ -243,11 +276,8 @@ def _step(
 ) -> StepView:
     result = record.results.get(number)
     mine = [line for line in log if line.flow == record.id and line.step == number]
-    handler = (
-        topology.handler_of(topology.catalog.named(issued.command))
-        if issued.command in topology.catalog
-        else None
-    )
+    is_known = issued.kind == COMMAND and issued.name in topology.catalog
+    handler = topology.handler_of(topology.catalog.named(issued.name)) if is_known else None
     processor = (result.by if result else "") or (handler.component if handler else "")
     problem = record.stuck.get(number, "")
     if result and result.kind == GIVEN_UP:
@@ -255,7 +285,8 @@ def _step(
     attempts = max([result.attempt if result else 0, *(line.attempt for line in mine)])
     return StepView(
         number,
-        issued.command,
+        issued.kind,
+        issued.label,
         processor,
         _STATES.get(result.kind, result.kind) if result else _unfinished(record, number),
         issued.sent,
@@ -271,10 +302,26 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
+    if record.steps[step].kind == TIMER:
+        return SLEEPING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
+def remark(step: Issued, result: Result | None) -> str:
+    """Return what is to be said of a step beside what its deliveries tell."""
+    if result is None:
+        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
+    if result.kind in (TIMEOUT, GIVEN_UP):
+        why = result.data.decode(errors="replace")
+        return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
+    if result.kind == SIGNALLED:
+        return f"signalled by {result.by}"
+    return SLEPT if result.kind == FIRED else ""
+
+
 def _reply(topology: Topology, result: Result | None) -> Any:
+    if result and result.kind == SIGNALLED:
+        return result.said
     return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
 
 

@@ -1,6 +1,7 @@
 """Loose flows: unfinished ones that nothing will ever carry on (law 3 for flows).
 
-Each step that an unfinished flow awaits has an outstanding command or timer; a flow that awaits nothing has a
+Each step that an unfinished flow awaits has an outstanding command or timer, or is a signal, for which it may
+wait for ever; a flow that awaits nothing has a
 wake-up under way, or a failed
 one. All this moves while we look, so a flow is called loose only when, on a second look, its record has the
 same
@@ -94,8 +95,9 @@ def _missing(record: FlowRecord, places: Places) -> str:
         return "its record"
     if not record.waits:
         return "a wake-up"
-    nowhere = [n for n in sorted(record.waits) if command_id(record.id, record.run, n) not in places.commands]
-    return ", ".join(f"step {n} ({record.steps[n].command})" for n in nowhere if n in record.steps)
+    due = [n for n in sorted(record.waits) if n in record.steps and not record.steps[n].is_from_outside]
+    nowhere = [n for n in due if command_id(record.id, record.run, n) not in places.commands]
+    return ", ".join(f"step {n} ({record.steps[n].label})" for n in nowhere)
 
 
 async def _places(shard: Shard, topology: Topology) -> Places:
@@ -115,7 +117,7 @@ async def _places(shard: Shard, topology: Topology) -> Places:
         await _read(shard, keys.failed(name), places, name)
         await _read(shard, keys.archived(name), places, name)
     for member in await shard.queries.members(keys.timers, 1_000_000):
-        flow, run, step, _ = unpack(member)
+        flow, run, step = unpack(member)[:3]
         places.commands.add(command_id(flow, run, step))
     return places
 

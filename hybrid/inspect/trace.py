@@ -20,11 +20,11 @@ from hybrid.inspect import flows
 from hybrid.inspect.flows import WAITING, FlowSummary, LogLine, entries_of_log
 from hybrid.inspect.ledger import ChannelLedger, ledger
 from hybrid.inspect.shown import visible
-from hybrid.mediator.record import FAILED, GIVEN_UP, RUNNING, TIMEOUT, FlowRecord
+from hybrid.mediator.record import FAILED, NOTHING, REPLY, RUNNING, SIGNAL, TIMER, FlowRecord
 from hybrid.topology import Topology
 
 EVENT, COMMAND, BROADCAST = "event", "command", "broadcast"  # what a message is; an event: an initiating one
-KINDS = {"event": EVENT, "command": COMMAND, "topic": BROADCAST}  # by the first word of a channel's name
+KINDS = {kind: kind for kind in (EVENT, COMMAND, TIMER, SIGNAL)} | {"topic": BROADCAST}
 AROUND = 50
 """A settle and what it sends have one time, on some servers two: channels are read so long (ms) around it."""
 MOST = 5_000  # entries that one read of a channel returns
@@ -236,14 +236,12 @@ class _Gathering:
         done = {(line.step, line.component) for line in lines if line.outcome == outcomes.DONE}
         for n, step in record.steps.items():
             id, due = command_id(root, record.run, n), step.sent + step.timeout if step.timeout else 0
-            sent = Envelope(id, step.command, cause=root, time=step.sent, source=source, expires=due, step=n)
-            known, result = self._take(sent, f"command:{step.command}"), record.results.get(n)
-            if result and result.kind in (TIMEOUT, GIVEN_UP):
-                why = result.data.decode(errors="replace")
-                known.note = "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
-            elif result and (n, result.by) not in done:
+            sent = Envelope(id, step.label, cause=root, time=step.sent, source=source, expires=due, step=n)
+            known, result = self._take(sent, f"{step.kind}:{step.name}"), record.results.get(n)
+            known.note = flows.remark(step, result)
+            if result and result.kind in (REPLY, NOTHING) and (n, result.by) not in done:
                 known.lines[result.by].append(LogLine(
-                    result.done, result.taken, result.by, known.channel, step.command, id, result.attempt,
+                    result.done, result.taken, result.by, known.channel, step.name, id, result.attempt,
                     outcomes.DONE, "", root, n, "", root, root,
                 ))  # fmt: skip
 

@@ -12,13 +12,18 @@ from hybrid.envelope import Envelope
 from hybrid.ids import command_id, derived_id
 from hybrid.keys import Keys
 from hybrid.mediator.flow import NewStep
-from hybrid.mediator.record import FAILED, RUNNING, FlowRecord, Issued
+from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, SIGNAL, TIMEOUT, TIMER, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
+from hybrid.messages import Command
 from hybrid.streams.transitions import (
     Awaited,
     Item,
+    Signalled,
+    Wake,
     add,
     await_results,
+    cancel,
+    expect,
     hdel,
     hset,
     rpush,
@@ -40,11 +45,11 @@ class Place(NamedTuple):
     max_bytes: int
 
 
-def timeout_member(flow: str, run: int, step: int, mediator: str) -> bytes:
+def timeout_member(flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT) -> bytes:
     """Return how a step's timeout stands in the schedule; the same when it is set and when it is
-    cancelled.
+    cancelled. `then`: the kind of result that the step has when it fires.
     """
-    return pack([flow, run, step, mediator])
+    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT else ())])
 
 
 def advance(
@@ -65,9 +70,9 @@ def advance(
     for number, value in progress.values.items():
         fields += [f"value:{number}", pack(value)]
     for number, step in issued(progress, place.now).items():
-        fields += [f"step:{number}", pack(tuple(step))]
+        fields += [f"step:{number}", step.packed()]
     for new in progress.issued:
-        effects += _sent(place, record, envelope, new)
+        effects += _set_off(place, record, envelope, new, progress.state)
     if progress.state == FAILED:
         fields += ["error", error_note(progress.error) if progress.error else ""]
     elif "error" in record.facts:
@@ -77,13 +82,13 @@ def advance(
         effects += _ended(place, record, envelope, progress, fields)
     if progress.state == RUNNING:
         wake = wake_up(place.keys, place.mediator, record.id)
-        awaited = _awaited(record, progress)
-        effects.append(await_results(key, fields, awaited, len(progress.waiting), wake))
+        effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
+        effects += [_expected(place, record, s, wake) for s in progress.issued if s.kind == SIGNAL]
     else:
         effects.append(hset(key, fields))
         ending = ["flow", record.id, "state", progress.state, "class", envelope.class_]
         effects.append(add(place.keys.outcomes, "", ending))
-    entry = [place.now, progress.state, [[s.number, s.command.type_name] for s in progress.issued]]
+    entry = [place.now, progress.state, [[s.number, s.name] for s in progress.issued]]
     effects.append(rpush(place.keys.history(record.id), pack(entry)))
     return [version(key, record.version)], effects
 
@@ -118,16 +123,29 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
 def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
-        step.number: Issued(step.command.type_name, crc32(step.data), now, step.timeout)
+        step.number: Issued(step.name, crc32(step.data), now, step.timeout, step.kind)
         for step in progress.issued
     }
 
 
-def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> list[Item]:
-    """Return the effects that send a step's command, and that wake the flow when nobody acknowledges it in
-    time.
+def _set_off(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, state: str) -> list[Item]:
+    """Return the effects that send a step's command, if it has one, and that wake the flow when its time is
+    over. Nobody wakes one that has ended.
     """
-    command = step.command
+    effects = [_sent(place, record, envelope, step, step.command)] if step.command else []
+    if step.timeout if step.command else (step.timeout or step.kind == TIMER) and state == RUNNING:
+        member = _member(place, record, step.number, step.kind)
+        effects.append(schedule(place.keys.timers, step.timeout, member))
+    return effects
+
+
+def _member(place: Place, record: FlowRecord, number: int, kind: str) -> bytes:
+    then = FIRED if kind == TIMER else TIMEOUT
+    return timeout_member(record.id, record.run, number, place.mediator, then)
+
+
+def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, command: Command) -> Item:
+    """Return the effect that sends a step's command."""
     out = Envelope(
         command_id(record.id, record.run, step.number),
         command.type_name,
@@ -146,18 +164,14 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -
         step.number,
         place.mediator,
     )
-    effects = [command_output(place.keys, out, step.data)]
-    if step.timeout:
-        member = timeout_member(record.id, record.run, step.number, place.mediator)
-        effects.append(schedule(place.keys.timers, step.timeout, member))
-    return effects
+    return command_output(place.keys, out, step.data)
 
 
 def _ended(
     place: Place, record: FlowRecord, envelope: Envelope, progress: Progress, fields: list[Any]
 ) -> list[Item]:
-    """Return the effects of an end: off the list of unfinished flows, and its event broadcast."""
-    effects: list[Item] = [zrem(place.keys.flows, record.id)]
+    """Return the effects of an end: off the list of unfinished flows, no timers, and its event broadcast."""
+    effects: list[Item] = [zrem(place.keys.flows, record.id), *_cancelled(place, record)]
     event = progress.event
     if event is None:
         return effects
@@ -176,3 +190,21 @@ def _ended(
         trace=envelope.trace,
     )
     return [*effects, event_output(place.keys, out, data)]
+
+
+def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
+    """Return the effect by which a step waits for its signal."""
+    at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
+    timer = _member(place, record, step.number, step.kind) if step.timeout else b""
+    return expect(at, step.number, timer, wake)
+
+
+def _cancelled(place: Place, record: FlowRecord) -> list[Item]:
+    """Return the effects that take the timers of a flow that is over off the schedule. Those of commands go
+    when these are acknowledged.
+    """
+    return [
+        cancel(place.keys.timers, _member(place, record, number, step.kind))
+        for number, step in record.steps.items()
+        if step.kind != COMMAND and number not in record.results
+    ]

@@ -8,8 +8,9 @@ there, and what it issued newly is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 from zlib import crc32
@@ -19,7 +20,18 @@ from hybrid.codec import encode
 from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
 from hybrid.ids import new_id
-from hybrid.mediator.record import GIVEN_UP, NOTHING, TIMEOUT, FlowRecord
+from hybrid.mediator.record import (
+    COMMAND,
+    FIRED,
+    GIVEN_UP,
+    NOTHING,
+    SIGNAL,
+    SIGNALLED,
+    TIMEOUT,
+    TIMER,
+    FlowRecord,
+)
+from hybrid.mediator.signals import checked_signal
 from hybrid.messages import Command
 
 
@@ -28,14 +40,16 @@ class Suspended(BaseException):
 
 
 class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, command, packed data and timeout (ms, 0
-    for none).
+    """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
+    none) it times out, or fires; of a command also that, and its packed data.
     """
 
     number: int
-    command: Command
-    data: bytes
+    kind: str
+    name: str
     timeout: int
+    command: Command | None = None
+    data: bytes = b""
 
 
 class Surroundings(NamedTuple):
@@ -46,13 +60,15 @@ class Surroundings(NamedTuple):
     now: int
 
 
+AT_MOST = 50
+"""How many commands of a `flow.map` are under way at once."""
 PAUSE = object()
 """What a step yields to the replay when its result is not there yet. Anything else that is yielded is
 foreign."""
 
 
 class Step:
-    """One or more commands under way; awaiting it gives their results. Made by `flow.do` and `flow.all`."""
+    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all`, `sleep`…"""
 
     __slots__ = ("_flow", "_numbers", "_single")
 
@@ -62,14 +78,43 @@ class Step:
         self._single = single
 
     def __await__(self) -> Generator[object, None, Any]:
-        flow = self._flow
-        while missing := [number for number in self._numbers if number not in flow.record.results]:
-            flow.waiting = missing
-            yield PAUSE
-            if flow.waiting:  # somebody goes on by hand
-                raise Suspended
-        results = [flow._result(number) for number in self._numbers]
+        while missing := self.missing():
+            yield from self._flow._pause(missing, len(missing))
+        return self.given()
+
+    def missing(self) -> list[int]:
+        """Return the numbers of those that have no result yet."""
+        results = self._flow.record.results
+        return [number for number in self._numbers if number not in results]
+
+    def done(self) -> int:
+        """Return when (ms) the last of them had its result."""
+        return max((self._flow.record.results[number].done for number in self._numbers), default=0)
+
+    def given(self) -> Any:
+        """Return what awaiting it gives, when nothing is missing any more; or raise."""
+        results = [self._flow._result(number) for number in self._numbers]
         return results[0] if self._single else results
+
+
+class Race:
+    """Several steps, of which the first to have its result is awaited. Made by `flow.race`."""
+
+    __slots__ = ("_flow", "_steps")
+
+    def __init__(self, flow: Flow, steps: tuple[Step, ...]) -> None:
+        self._flow = flow
+        self._steps = steps
+
+    def __await__(self) -> Generator[object, None, tuple[int, Any]]:
+        while all(missing := [step.missing() for step in self._steps]):
+            yield from self._flow._pause(sorted({number for some in missing for number in some}), need=1)
+        index = int(self._flow._recorded(self._first))
+        return index, self._steps[index].given()
+
+    def _first(self) -> int:
+        """Return which one is first. It stands on record: a re-run finds the results of others there, too."""
+        return min((step.done(), index) for index, step in enumerate(self._steps) if not step.missing())[1]
 
 
 class Flow:
@@ -84,6 +129,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, Any] = {}
         self.waiting: list[int] = []
+        self.need = 0
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
@@ -97,13 +143,58 @@ class Flow:
         raised. CommandFailed is raised when the command failed and was given up. Steps may be made first
         and awaited later: their commands run side by side.
         """
-        return Step(self, [self._issue(command, timeout)], single=True)
+        return Step(self, [self._send(command, timeout)], single=True)
 
     def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
         """Send commands side by side; awaiting the step gives the list of their replies, when all have
         come.
         """
-        return Step(self, [self._issue(command, timeout) for command in commands], single=False)
+        return Step(self, [self._send(command, timeout) for command in commands], single=False)
+
+    def sleep(self, duration: timedelta | float) -> Step:
+        """Wait for a time: a timedelta or seconds. It stands on record and needs no process meanwhile;
+        awaiting it gives None.
+        """
+        ms = _ms(duration, "sleep")
+        return Step(self, [self._issue(TIMER, f"sleep {ms / 1000:.15g} s", ms)], single=True)
+
+    def signal(self, name: str, *, timeout: timedelta | float | None = None) -> Step:
+        """Wait for a signal from outside (`hybrid flows signal`, `client.signal`); awaiting it gives its
+        data, a dict or None.
+
+        Each signal is for one step, first come first taken; it may have come before. `timeout` as in `do`.
+        """
+        return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
+
+    def race(self, *steps: Step) -> Race:
+        """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
+
+        The others go on, and may be awaited later. When the first one was not acknowledged in time, or given
+        up, that is raised. Which one was first is recorded.
+        """
+        if not steps or not all(isinstance(step, Step) for step in steps):
+            raise ApplicationError("flow.race takes steps, as flow.do(…) and flow.sleep(…) make them")
+        return Race(self, steps)
+
+    async def map(
+        self,
+        commands: Iterable[Command],
+        *,
+        at_most: int = AT_MOST,
+        timeout: timedelta | float | None = None,
+    ) -> list[Any]:
+        """Send many commands, `at_most` side by side; give the replies in the order of the commands.
+
+        The next ones are sent when those before have their results, so that a flow is run again once for each
+        `at_most` commands, not for each one. `timeout` is for each, as in `do`.
+        """
+        if at_most < 1:
+            raise ApplicationError(f"flow.map sends at least 1 command at a time, not {at_most}")
+        replies: list[Any] = []
+        left = iter(commands)
+        while some := list(islice(left, at_most)):
+            replies += await self.all(*some, timeout=timeout)
+        return replies
 
     def now(self) -> datetime:
         """Return the time (UTC); recorded, so that a re-run gets the same."""
@@ -134,29 +225,47 @@ class Flow:
             self.record.values[number] = self.new_values[number] = make()
         return self.record.values[number]
 
-    def _issue(self, command: Command, timeout: timedelta | float | None) -> int:
-        self._open()
+    def _send(self, command: Command, timeout: timedelta | float | None) -> int:
         if not isinstance(command, Command):
             raise ApplicationError(f"flow.do takes a Command, got {type(command).__name__}")
+        data = encode(command, self._surroundings.max_bytes)
+        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+
+    def _issue(
+        self, kind: str, name: str, timeout: int, command: Command | None = None, data: bytes = b""
+    ) -> int:
+        """Return the number of a step; issue it unless it is on record. Raises NonDeterministicFlow when that
+        says something else.
+        """
+        self._open()
         self._steps += 1
         number = self._steps
-        data = encode(command, self._surroundings.max_bytes)
         recorded = self.record.steps.get(number)
         if recorded is None:
-            self.new_steps.append(NewStep(number, command, data, _ms(timeout)))
-        elif recorded.command != command.type_name or recorded.checksum != crc32(data):
-            was, now = recorded.command, command.type_name
-            raise NonDeterministicFlow(self.id, number, was, now if now != was else f"{now} with other data")
+            self.new_steps.append(NewStep(number, kind, name, timeout, command, data))
+        elif (recorded.kind, recorded.name) != (kind, name):
+            raise NonDeterministicFlow(self.id, number, recorded.name, name)
+        elif recorded.checksum != crc32(data):
+            raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
 
+    def _pause(self, missing: list[int], need: int) -> Generator[object]:
+        """End the run until so many of the missing results have come."""
+        self.waiting, self.need = missing, need
+        yield PAUSE
+        if self.waiting:  # somebody goes on by hand
+            raise Suspended
+
     def _result(self, number: int) -> Any:
-        result, command = self.record.results[number], self.record.steps[number].command
+        result, name = self.record.results[number], self.record.steps[number].label
         if result.kind == TIMEOUT:
-            raise StepTimeout(self.id, number, command)
+            raise StepTimeout(self.id, number, name)
         if result.kind == GIVEN_UP:
-            raise CommandFailed(self.id, number, command, result.data.decode())
-        if result.kind == NOTHING:
+            raise CommandFailed(self.id, number, name, result.data.decode())
+        if result.kind in (NOTHING, FIRED):
             return None
+        if result.kind == SIGNALLED:
+            return result.said
         reply = self._surroundings.catalog.decode(result.type, result.data)
         self._replies.append(reply)
         return reply
@@ -175,8 +284,8 @@ def foreign(thing: object) -> ForeignAwait:
     )
 
 
-def _ms(timeout: timedelta | float | None) -> int:
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout or 0
+def _ms(time: timedelta | float | None, what: str = "timeout") -> int:
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time or 0
     if seconds < 0:
-        raise ApplicationError(f"a timeout of {seconds:g} s is not possible")
+        raise ApplicationError(f"a {what} of {seconds:g} s is not possible")
     return int(seconds * 1000)

@@ -6,9 +6,14 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: running, completed, refused or failed
 need                                      how many results are awaited
-step:N                                    msgpack [command type, checksum, sent (ms), timeout (ms)]
+step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
+                                          kind: a command
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack of what flow.now(), random() and uuid() gave
+signal:ID                                 msgpack Result, of a signal; empty when a step has taken it
+untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
+waiting:NAME                              numbers of the steps that wait for a signal of a name
+timer:N                                   of those with a timeout, what stands in the schedule
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -24,12 +29,17 @@ from hybrid.codec import pack, unpack
 RUNNING, COMPLETED, REFUSED, FAILED = "running", "completed", "refused", "failed"
 IN_REPAIR = "in repair by "
 """How a stuck step's reason begins while a program tries to repair the command."""
+COMMAND, TIMER, SIGNAL = "command", "timer", "signal"
+"""The kinds of steps: a command is acknowledged by its processor, a timer fires, a signal comes from
+outside."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
+FIRED, SIGNALLED = "fired", "signalled"
+"""The kinds of results."""
 
 
 class Result(NamedTuple):
-    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, or given up. Times
-    in ms.
+    """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, given up, fired (a
+    timer), or signalled. Times in ms.
     """
 
     kind: str
@@ -41,20 +51,40 @@ class Result(NamedTuple):
     taken: int = 0
     done: int = 0
 
+    @property
+    def said(self) -> Any:
+        """What a signal carries, JSON-ready."""
+        return unpack(self.data)
+
     def packed(self) -> bytes:
         """Return it as it stands in the record."""
         return pack(tuple(self))
 
 
 class Issued(NamedTuple):
-    """A step on record: its command, a checksum of the command's data, when it was sent, and its timeout
-    (ms, 0: none).
+    """A step on record: its name (of a command its type), a checksum of the command's data, when it was
+    issued, and after what time (ms, 0: none) it times out, or fires.
     """
 
-    command: str
+    name: str
     checksum: int
     sent: int
     timeout: int = 0
+    kind: str = COMMAND
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"signal {self.name}" if self.kind == SIGNAL else self.name
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether its result comes from outside only, at any time: a signal without a timeout."""
+        return self.kind == SIGNAL and not self.timeout
+
+    def packed(self) -> bytes:
+        """Return it as it stands in the record: that it is a command goes without saying."""
+        return pack(self[:4] if self.kind == COMMAND else tuple(self))
 
 
 @dataclass(slots=True)
@@ -69,6 +99,10 @@ class FlowRecord:
     values: dict[int, Any] = field(default_factory=dict)
     waits: set[int] = field(default_factory=set)
     stuck: dict[int, str] = field(default_factory=dict)
+    signals: dict[str, Result | None] = field(default_factory=dict)
+    """The signals that came, by id; None for one that a step has taken."""
+    untaken: dict[str, list[str]] = field(default_factory=dict)
+    """The ids of the others, by name, oldest first."""
     outcome: tuple[str, int, bytes] | None = None
 
     @property
@@ -88,7 +122,7 @@ class FlowRecord:
 
     @property
     def outstanding(self) -> set[int]:
-        """The steps whose command was sent and whose result is not known."""
+        """The steps that were issued and whose result is not known."""
         return self.steps.keys() - self.results.keys()
 
     @property
@@ -120,7 +154,7 @@ class FlowRecord:
         for raw, value in fields.items():
             name, _, number = raw.decode().partition(":")
             if number:
-                record._numbered(name, int(number), value)
+                record._member(name, number, value)
             elif name == "event":
                 record.event = value
             elif name == "outcome":
@@ -129,14 +163,18 @@ class FlowRecord:
                 record.facts[name] = value.decode()
         return record
 
-    def _numbered(self, name: str, number: int, value: bytes) -> None:
+    def _member(self, name: str, of: str, value: bytes) -> None:
         if name == "result" and value:
-            self.results[number] = Result(*unpack(value))
+            self.results[int(of)] = Result(*unpack(value))
         elif name == "result":
-            self.waits.add(number)
+            self.waits.add(int(of))
         elif name == "step":
-            self.steps[number] = Issued(*unpack(value))
+            self.steps[int(of)] = Issued(*unpack(value))
         elif name == "value":
-            self.values[number] = unpack(value)
+            self.values[int(of)] = unpack(value)
         elif name == "stuck":
-            self.stuck[number] = value.decode()
+            self.stuck[int(of)] = value.decode()
+        elif name == "signal":
+            self.signals[of] = Result(*unpack(value)) if value else None
+        elif name == "untaken":
+            self.untaken[of] = value.decode().split()

@@ -24,6 +24,8 @@ class Progress:
     issued: list[NewStep] = field(default_factory=list)
     values: dict[int, Any] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)
+    need: int = 0
+    """How many of those it waits for must have their result before it goes on."""
     event: Event | None = None
     """What a completed or refused flow ended with."""
     is_news: bool = True
@@ -82,7 +84,7 @@ def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow
 def _paused(waits: object, flow: Flow) -> Progress:
     if waits is not PAUSE:
         return Progress(FAILED, error=foreign(waits))
-    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting)
+    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting, flow.need)
 
 
 def _over(state: str, flow: Flow, event: object) -> Progress:

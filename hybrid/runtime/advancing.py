@@ -202,7 +202,9 @@ class MediatorRunner(Runner):
     def _progress(self, run: Run) -> Progress:
         progress = run.go_on()
         try:
-            check_outputs(self.component, [len(step.data) for step in progress.issued], self.settings)
+            check_outputs(
+                self.component, [len(step.data) for step in progress.issued if step.command], self.settings
+            )
         except HandlerError as error:
             return Progress(FAILED, error=error)
         return progress

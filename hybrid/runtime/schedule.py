@@ -1,5 +1,5 @@
-"""The schedule: moves what is due. Retries go back to their group's own queue, timeouts of steps to their
-flows, and what was to be sent later is sent.
+"""The schedule: moves what is due. Retries go back to their group's own queue, timeouts and sleeps of steps
+to their flows, and what was to be sent later is sent.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Schedule:
 
     def _timeout(self, member: bytes) -> Transition:
         keys = self._shard.keys
-        flow, run, step, mediator = unpack(member)
-        value = Result(TIMEOUT, done=self._workplace.clock.now()).packed()
+        flow, run, step, mediator, *then = unpack(member)
+        value = Result(then[0] if then else TIMEOUT, done=self._workplace.clock.now()).packed()
         effect = result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))
         return Transition((), [fire(keys.timers, member)], [effect])
 

@@ -14,7 +14,7 @@ from hybrid.codec import pack_for_script
 APPLIED, ALREADY_HANDLED, CHECK_FAILED = 1, 0, -1
 
 Item = Sequence[Any]
-_KEYS = {"await": 2, "result": 2, "release": 3, "readmit": 3}
+_KEYS = {"await": 2, "result": 2, "expect": 3, "arrive": 3, "release": 3, "readmit": 3}
 """How many keys an item names, where it is more than one."""
 
 
@@ -61,6 +61,11 @@ def still(hash: str, field: str, value: bytes) -> Item:
     return "still", hash, field, value
 
 
+def is_open(flow: str) -> Item:
+    """Check: there is this flow, and it has not ended."""
+    return "open", flow
+
+
 def has_turn(turn: Turn) -> Item:
     """Check: it is still this message whose turn it is."""
     return "turn", turn.gate, turn.place, turn.origin
@@ -79,6 +84,11 @@ def fire(zset: str, member: bytes) -> Item:
 def take(stream: str, entry: str | bytes) -> Item:
     """Claim: an entry of a stream without groups."""
     return "take", stream, entry
+
+
+def new_signal(flow: str, id: str, value: bytes) -> Item:
+    """Claim: a signal of this id is new to the flow; it is on its record from now on."""
+    return "signal", flow, id, value
 
 
 def add(stream: str, counter: str, fields: list[Any]) -> Item:
@@ -122,6 +132,26 @@ def await_results(flow: str, fields: list[Any], awaited: Awaited, need: int, wak
 def result(flow: str, run: int, step: str, value: bytes, wake: Wake) -> Item:
     """Effect: a step of the flow has its result."""
     return "result", flow, wake.queue, str(run), step, value, wake.counter, wake.fields
+
+
+class Signalled(NamedTuple):
+    """Where signals of a name meet the steps that wait for them: the flow, the schedule, the name."""
+
+    flow: str
+    timers: str
+    name: str
+
+
+def expect(at: Signalled, step: int, timer: bytes, wake: Wake) -> Item:
+    """Effect: a step waits for a signal, until its timer (may be empty) fires; the first that no step has
+    taken is its result, and takes the timer off the schedule.
+    """
+    return "expect", at.flow, wake.queue, at.timers, at.name, str(step), timer, wake.counter, wake.fields
+
+
+def arrive(at: Signalled, id: str, wake: Wake) -> Item:
+    """Effect: a signal (claimed as new) goes to the first step that waits for one, now or later."""
+    return "arrive", at.flow, wake.queue, at.timers, at.name, id, wake.counter, wake.fields
 
 
 def stuck(flow: str, run: int, step: str, reason: bytes) -> Item:

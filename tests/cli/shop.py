@@ -80,6 +80,13 @@ async def go(event: Go, flow: Flow) -> Ended:
         raise ZeroDivisionError("the flow is broken")
     if event.note == "refused":
         raise Refused(No(n=event.n))
+    if event.note == "sleeps":
+        await flow.sleep(600)
+    if event.note == "asks":
+        nap = flow.sleep(0.01)
+        said = await flow.signal("answer")
+        await nap
+        return Ended(n=said["n"] if said else 0)
     if event.note == "lost":
         await flow.do(Lost(n=event.n))
     if event.note == "slow":

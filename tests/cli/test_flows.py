@@ -109,3 +109,51 @@ def test_an_unknown_one(hybrid, id):
         said.err
         == f"error: no flow {id}: it has never existed, or it ended and was forgotten (see retention)\n"
     )
+
+
+def test_a_signal_is_given_once_and_told(hybrid):
+    hybrid("send", "go", "n=1", "note=asks", "--id", "asks")
+    for _ in range(100):
+        if "signal answer" in hybrid("flows", "show", "asks").out:
+            break
+    assert hybrid("flows", "signal", "asks", "later", "--id", "s0", "--as", "bob").out == "s0\n"
+    words = ("flows", "signal", "asks", "answer", "--data", '{"n": 7}', "--as", "ann", "--id", "s1")
+    assert hybrid(*words, "--json").data == {"id": "s1", "duplicate": False}
+    assert hybrid(*words).out == "s1  (it has had this one before)\n"
+    for _ in range(100):
+        said = hybrid("flows", "show", "asks").out
+        if "completed" in said:
+            break
+    for text in (
+        "step 1  sleep 0.01 s\n",
+        "slept for ",
+        "step 2  signal answer\n",
+        "signalled by ann in ",
+        '→ {"n": 7}',
+        "signal later by bob, not taken\n",
+        'completed: ended {"n": 7}',
+    ):
+        assert text in said
+
+
+def test_a_signal_is_refused_with_the_reason(hybrid):
+    hybrid("send", "go", "n=1", "--id", "over", "--wait")
+    for words, text in (
+        (("over", "answer"), "flow over has ended (completed): it takes no signal any more"),
+        (("nobody", "answer"), "no flow nobody"),
+        (("over", "No"), "'No' is no name for a signal"),
+        (("over", "answer", "--data", "[1]"), "--data: is a JSON object, no list"),
+        (("over", "answer", "--data", "{"), "--data: no JSON"),
+    ):
+        said = hybrid("flows", "signal", *words)
+        assert said.code != 0
+        assert text in said.err
+
+
+def test_a_flow_that_sleeps_is_told(hybrid):
+    hybrid("send", "go", "n=1", "note=sleeps", "--id", "sleeps")
+    for _ in range(100):
+        said = hybrid("flows", "show", "sleeps").out
+        if "step 1" in said:
+            break
+    assert "sleeping until " in said

@@ -7,21 +7,19 @@ from contextlib import suppress
 import pytest
 
 from hybrid import (
-    HARD,
     CommandFailed,
     Context,
     Flow,
-    Mediator,
     Processor,
     Refused,
     RetryPolicy,
-    SimpleMediator,
     StepTimeout,
     seconds,
 )
 from hybrid.codec import unpack
 from hybrid.errors import FlowError
 from hybrid.mediator.record import GIVEN_UP, Result
+from tests.mediator.flows import failed, front_door, orders
 from tests.runtime.messages import Cancelled, Completed, Denied, Noted, Paid, Pay, Place, Ship, Shipped
 from tests.runtime.world import until
 
@@ -31,13 +29,7 @@ ONCE = RetryPolicy(attempts=1)
 @pytest.fixture
 def front():
     """A front door by which orders enter."""
-    front = SimpleMediator("front")
-
-    @front.classify(Place, HARD)
-    def by_kind(event):
-        return HARD.because("it is an order")
-
-    return front
+    return front_door()
 
 
 @pytest.fixture
@@ -60,12 +52,6 @@ def shop():
     return shop
 
 
-def orders(function, **options):
-    mediator = Mediator("orders", handles=HARD)
-    mediator.flow(Place, **options)(function)
-    return mediator
-
-
 async def ended(world, *components, event=None, id="f1", state="completed", **options):
     """Run a flow to its end in the state; return its outcome."""
     async with world.running(*components, **options) as client:
@@ -73,17 +59,6 @@ async def ended(world, *components, event=None, id="f1", state="completed", **op
         outcome = await client.wait(id, timeout=10)
     assert outcome.state == state, outcome
     return outcome
-
-
-async def failed(world, *components, **options):
-    """Run a flow into its failure; return that."""
-    async with world.running(*components, **options) as client:
-        await client.send(Place(order="o1"), id="f1")
-        outcome = await client.wait("f1", timeout=10)
-        assert outcome.state == "failed"
-        failure = await world.failure("orders")
-    assert f"{failure.error}: {failure.message}"[:500] == outcome.reason
-    return failure
 
 
 async def test_steps_one_after_the_other(world, front, shop):
@@ -102,7 +77,7 @@ async def test_steps_one_after_the_other(world, front, shop):
         "by_kind",
         "it is an order",
     )
-    assert [record.steps[n].command for n in (1, 2)] == ["pay", "ship"]
+    assert [record.steps[n].name for n in (1, 2)] == ["pay", "ship"]
     assert record.results[1].by == "shop"
     assert record.waits == set()
     (end,) = world.broadcasts(Completed)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hybrid.codec import pack
-from hybrid.mediator.record import NOTHING, FlowRecord, Issued, Result
+from hybrid.codec import pack, unpack
+from hybrid.mediator.record import NOTHING, TIMER, FlowRecord, Issued, Result
 
 
 def test_it_reads_what_stands_there():
@@ -18,6 +18,7 @@ def test_it_reads_what_stands_there():
             b"need": b"1",
             b"step:1": pack(["pay", 7, 1000, 0]),
             b"step:2": pack(["ship", 8, 1001, 500]),
+            b"step:3": pack(["sleep 1 s", 0, 1002, 1000, "timer"]),
             b"result:1": Result(NOTHING, by="payment", attempt=2).packed(),
             b"result:2": b"",
             b"value:1": pack(0.5),
@@ -27,7 +28,15 @@ def test_it_reads_what_stands_there():
     assert (record.version, record.run, record.state, record.ended) == (3, 1, "running", False)
     assert record.facts["key"] == "ö"
     assert record.event == b"\x80"
-    assert record.steps == {1: Issued("pay", 7, 1000, 0), 2: Issued("ship", 8, 1001, 500)}
+    steps = [
+        Issued("pay", 7, 1000, 0),
+        Issued("ship", 8, 1001, 500),
+        Issued("sleep 1 s", 0, 1002, 1000, TIMER),
+    ]
+    assert record.steps == dict(enumerate(steps, 1))
+    assert [step.kind for step in steps] == ["command", "command", "timer"]
+    assert steps[1].packed() == pack(["ship", 8, 1001, 500])  # as it has always been
+    assert Issued(*unpack(steps[2].packed())) == steps[2]
     assert (record.results[1].kind, record.results[1].by, record.results[1].attempt) == (
         "nothing",
         "payment",

@@ -38,7 +38,7 @@ def recorded(progress, *results):
     for step in progress.issued:
         from zlib import crc32
 
-        record.steps[step.number] = Issued(step.command.type_name, crc32(step.data), NOW)
+        record.steps[step.number] = Issued(step.name, crc32(step.data), NOW, step.timeout, step.kind)
     record.values.update(progress.values)
     return record
 
@@ -54,9 +54,10 @@ async def pay(event: Place, flow: Flow) -> Completed:
 async def test_it_says_what_it_issues_and_awaits():
     progress = await run(pay)
     assert (progress.state, progress.waiting) == ("running", [1])
-    ((number, command, data, timeout),) = progress.issued
-    assert (number, command, timeout) == (1, Pay(order="o1"), 1500)
-    assert data == pack({"order": "o1", "amount": 10})
+    (step,) = progress.issued
+    assert (step.number, step.kind, step.name, step.timeout) == (1, "command", "pay", 1500)
+    assert step.command == Pay(order="o1")
+    assert step.data == pack({"order": "o1", "amount": 10})
 
 
 @pytest.mark.parametrize(("result", "order"), [(PAID, "r"), (Result(NOTHING), "nothing")])
@@ -83,6 +84,20 @@ async def test_it_awaits_only_what_is_missing():
     assert first.waiting == [1, 2, 3]
     second = await run(both, recorded(first, PAID, None, PAID))
     assert (second.waiting, second.issued) == ([2], [])
+
+
+async def test_of_a_race_the_one_that_was_done_first_is_first_for_ever():
+    async def race(event: Place, flow: Flow):
+        steps = [flow.do(Pay(order=order)) for order in "abc"]
+        return Completed(order=str((await flow.race(*steps))[0]))
+
+    first = await run(race)
+    assert (first.waiting, first.need) == ([1, 2, 3], 1)
+    record = recorded(first, None, PAID._replace(done=7), PAID._replace(done=6))
+    second = await run(race, record)
+    assert (second.event, second.values) == (Completed(order="2"), {1: 2})
+    record.results[1] = PAID._replace(done=5)  # of a mediator whose clock is behind
+    assert (await run(race, record)).event == Completed(order="2")
 
 
 async def test_values_are_taken_from_the_record():

@@ -42,7 +42,7 @@ def mails(shop):
 async def commands(shop, flow):
     """The commands of a flow, by number."""
     _, record = await shop.client.record(flow)
-    return [record.steps[number].command for number in sorted(record.steps)]
+    return [record.steps[number].name for number in sorted(record.steps)]
 
 
 async def test_an_order_takes_the_five_steps(shop):

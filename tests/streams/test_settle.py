@@ -8,17 +8,22 @@ from hybrid.errors import ServerError
 from hybrid.streams.scripts import Send
 from hybrid.streams.transitions import (
     Awaited,
+    Signalled,
     Transition,
     Wake,
     ack,
     add,
+    arrive,
     await_results,
     cancel,
     count,
+    expect,
     fire,
     hdel,
     hset,
+    is_open,
     log,
+    new_signal,
     packed,
     result,
     rpush,
@@ -378,3 +383,75 @@ class TestFlows:
         assert "stuck:2" not in record(bench, flow)
         await self.results(bench, flow, wake, "1")
         assert "stuck:1" not in record(bench, flow)
+
+
+class TestSignals:
+    """Signals meet the steps that wait for them, whichever comes first."""
+
+    @pytest.fixture
+    def at(self, bench, flow):
+        return Signalled(flow, bench.keys.timers, "say")
+
+    @pytest.fixture
+    def sent(self, flow, at, wake):
+        """A transition that gives the flow a signal."""
+
+        def sent(id):
+            claim = new_signal(flow, id, id.upper().encode())
+            return Transition([is_open(flow)], [claim], [arrive(at, id, wake)])
+
+        return sent
+
+    @pytest.fixture
+    def waiting(self, bench, flow, at, wake):
+        """A transition by which the flow waits for a signal with a step."""
+
+        def waiting(step, timer=b""):
+            timers = [schedule(bench.keys.timers, 60_000, timer)] if timer else []
+            wait = await_results(flow, [], Awaited([step]), 1, wake)
+            return Transition(effects=[*timers, wait, expect(at, step, timer, wake)])
+
+        return waiting
+
+    async def test_one_that_is_awaited_is_the_result_and_wakes_the_flow(self, bench, flow, sent, waiting):
+        assert await bench.settle(waiting(1, b"timer"), sent("a")) == [1, 1]
+        assert record(bench, flow) == {
+            "version": "1", "run": "1", "need": "0", "result:1": "A", "signal:a": "",
+        }  # fmt: skip
+        assert bench.raw.xlen(bench.queue) == 1
+        assert bench.raw.zcard(bench.keys.timers) == 0
+
+    async def test_those_that_come_before_are_taken_in_order(self, bench, flow, sent, waiting):
+        assert await bench.settle(sent("a"), sent("b"), sent("a")) == [1, 1, 0]
+        assert record(bench, flow)["untaken:say"] == "a b"
+        assert bench.raw.xlen(bench.queue) == 0
+        await bench.settle(waiting(1, b"timer"), waiting(2))
+        found = record(bench, flow)
+        assert (found["result:1"], found["result:2"]) == ("A", "B")
+        assert not {"untaken:say", "waiting:say", "timer:1"} & found.keys()
+        assert bench.raw.xlen(bench.queue) == 2
+        assert bench.raw.zcard(bench.keys.timers) == 0
+
+    async def test_a_step_that_timed_out_takes_none(self, bench, flow, sent, waiting, wake):
+        late = Transition(effects=[result(flow, 1, "1", b"timeout", wake)])
+        await bench.settle(waiting(1, b"timer"), late, waiting(2), sent("a"))
+        found = record(bench, flow)
+        assert (found["result:1"], found["result:2"]) == ("timeout", "A")
+        assert "waiting:say" not in found
+
+    async def test_the_first_step_takes_the_first(self, bench, flow, sent, waiting):
+        await bench.settle(waiting(1), waiting(2), sent("a"))
+        found = record(bench, flow)
+        assert (found["result:1"], found["result:2"], found["waiting:say"]) == ("A", "", "2")
+
+    async def test_names_are_apart(self, bench, flow, at, waiting, wake):
+        other = Transition((), [new_signal(flow, "x", b"X")], [arrive(at._replace(name="other"), "x", wake)])
+        await bench.settle(waiting(1), other)
+        assert record(bench, flow)["result:1"] == ""
+
+    async def test_none_for_a_flow_that_is_not_there_or_has_ended(self, bench, flow, sent):
+        bench.raw.hset(flow, "ended", 5)
+        assert await bench.settle(sent("a")) == [-1]
+        bench.raw.delete(flow)
+        assert await bench.settle(sent("a")) == [-1]
+        assert not bench.raw.exists(flow)

@@ -50,6 +50,12 @@ function check.still(c)
   return (call('HGET', c[2], c[3]) or '') == c[4]
 end
 
+-- {open, flow}: there is this flow, and it has not ended
+function check.open(c)
+  local was = call('HMGET', c[2], 'version', 'ended')
+  return was[1] and not was[2]
+end
+
 -- {turn, gate, place, origin}: it is still this message's turn
 function check.turn(c)
   return owner_of(c[2], c[3]) == c[4]
@@ -74,6 +80,11 @@ end
 -- {take, stream, entry}: take an entry that no group reads, as a failure
 function claim.take(c)
   return call('XDEL', c[2], c[3]) == 1
+end
+
+-- {signal, flow, id, value}: a signal of this id is new to the flow
+function claim.signal(c)
+  return call('HSETNX', c[2], 'signal:' .. c[3], c[4]) == 1
 end
 
 -- {add, stream, counter, fields}
@@ -152,6 +163,54 @@ function effect.result(e)
   end
   if was[4] then call('HDEL', flow, stuck) end
   if awaited and was[3] == '1' then effect.add({ 'add', e[3], e[7], e[8] }) end
+end
+
+-- Two lists of a flow's record, words in one field each: the steps that wait for a signal of a name, and the signals of
+-- that name that no step has taken.
+local function keep(flow, field, words)
+  if words == '' then call('HDEL', flow, field) else call('HSET', flow, field, words) end
+end
+
+local function push(flow, field, word)
+  local words = call('HGET', flow, field)
+  call('HSET', flow, field, words and words .. ' ' .. word or word)
+end
+
+-- the first signal goes to the first step that still has no result, as its result
+local function meet(flow, queue, timers, name, counter, wake)
+  local waiting, untaken = 'waiting:' .. name, 'untaken:' .. name
+  local was = call('HMGET', flow, waiting, untaken, 'run')
+  if not (was[1] and was[2]) then return end
+  local step, others = nil, was[1]
+  repeat
+    step, others = others:match('^(%S+) ?(.*)$')
+    local timer = step and call('HGET', flow, 'timer:' .. step)
+    if timer then
+      call('ZREM', timers, timer)
+      call('HDEL', flow, 'timer:' .. step)
+    end
+  until not step or (call('HGET', flow, 'result:' .. step) or '') == ''
+  keep(flow, waiting, others or '')
+  if not step then return end
+  local id, rest = was[2]:match('^(%S+) ?(.*)$')
+  local value = call('HGET', flow, 'signal:' .. id)
+  keep(flow, untaken, rest)
+  call('HSET', flow, 'signal:' .. id, '')
+  effect.result({ 'result', flow, queue, was[3], step, value, counter, wake })
+end
+
+-- {expect, flow, queue, timers, name, step, timer, counter, wake-up}: this step waits for a signal of the name (one may be
+-- there already), until its timer (may be '') fires
+function effect.expect(e)
+  push(e[2], 'waiting:' .. e[5], e[6])
+  if e[7] ~= '' then call('HSET', e[2], 'timer:' .. e[6], e[7]) end
+  meet(e[2], e[3], e[4], e[5], e[8], e[9])
+end
+
+-- {arrive, flow, queue, timers, name, id, counter, wake-up}: a signal of the name has come; a step waits for it, or will
+function effect.arrive(e)
+  push(e[2], 'untaken:' .. e[5], e[6])
+  meet(e[2], e[3], e[4], e[5], e[7], e[8])
 end
 
 -- {stuck, flow, run, step, reason}: say on the flow's record why the step has no result yet
