@@ -34,6 +34,8 @@ def bench(shard, raw):
 
     async def retain(*groups, most=10**6, size=1 << 40, age=10**12, hard=10**6):
         places = [topic, keys.groups, keys.counters]
+        for group in groups:
+            places += [keys.gate(group), keys.held(group), keys.own(group)]
         return await shard.scripts.retain(places, "topic:t", (most, size, age, hard), [*groups])
 
     def adding():
