@@ -8,7 +8,7 @@ import typer
 
 from cli.asking import confirm
 from cli.environment import environment, run
-from cli.output import Column, as_json, clock, compact, out, table
+from cli.output import Column, as_json, clean, clock, compact, out, table
 from cli.reading import BadInput
 from hybrid.app import App
 from hybrid.broker.shard import Store
@@ -76,7 +76,7 @@ def show_held(ctx: typer.Context, key: Key, component: Component = "", as_data: 
         return
     for view, held in found:
         behind = f"behind {view.behind}, which is {view.state}"
-        out(f"{view.key} of {view.component}: {view.waiting:,} held {behind}")
+        out(f"{clean(view.key)} of {view.component}: {view.waiting:,} held {clean(behind)}")
         for each in held:
             out(f"  {each.id}  {each.type}  sent {clock(each.sent)}  {compact(each.data)}")
 
@@ -97,7 +97,7 @@ def release_held(ctx: typer.Context, key: Key, component: Component = "") -> Non
     done = run(work)
     for view, released in done:
         said = f"released, {view.waiting:,} go on" if released else "had gone on already, nothing was changed"
-        out(f"{view.key} of {view.component}: {said}")
+        out(f"{clean(view.key)} of {view.component}: {said}")
     if not all(released for _, released in done):
         raise typer.Exit(1)
 
@@ -125,15 +125,16 @@ def discard_held(
             return [await discard(view, reason) for view in await _named(app, store, key, component)]
 
     if not yes:
-        confirm(f"Give up {sum(view.waiting for view in run(look)):,} messages of {key} for good?")
+        confirm(f"Give up {sum(view.waiting for view in run(look)):,} messages of {clean(key)} for good?")
     for done, gone in run(work):
-        out(f"{key}: {done:,} discarded" + (f", {gone:,} had gone on already" if gone else ""))
+        out(f"{clean(key)}: {done:,} discarded" + (f", {gone:,} had gone on already" if gone else ""))
 
 
 async def _named(app: App, store: Store, key: str, component: str) -> list[HeldKey]:
-    found = await held_keys(store, app.topology, key, component)
+    everything = await held_keys(store, app.topology, component=component)
+    found = [view for view in everything if key in (view.key, clean(view.key))]
     if not found:
-        raise BadInput(f"nothing is held of {key}: it never was, or has gone on (`hybrid held list`)")
+        raise BadInput(f"nothing is held of {clean(key)}: it never was, or has gone on (`hybrid held list`)")
     return found
 
 

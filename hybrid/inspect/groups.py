@@ -104,6 +104,7 @@ async def reset(store: Store, views: Sequence[GroupView], to: Start, *, really: 
         shard = store.shards[view.shard]
         keys = shard.keys
         names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
+        names += [keys.gate(view.group), keys.held(view.group), keys.own(view.group)]
         where = position(to, await shard.queries.now())
         moved = await shard.scripts.reset(names, view.group, view.channel, where, really=really)
         if moved is None:

@@ -160,7 +160,8 @@ class Scripts:
         """Move a group of a topic to a position (0 the beginning, $ the end), or tell what that would do;
         None when there is no such group.
 
-        `keys` are the topic, the groups' hash, the counters' hash and the starts' hash.
+        `keys` are the topic, the groups' hash, the counters' hash, the starts' hash, and the group's gate,
+        held and own.
         """
         field = f"{channel}|{group}"
         reply = await self._call("reset", keys, group, field, position, int(really))

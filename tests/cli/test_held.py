@@ -84,3 +84,15 @@ def test_what_is_not_held(hybrid):
         assert said.code == 2
         assert "nothing is held of nobody" in said.err
     assert "nothing is held by worker" in hybrid("held", "list", "--component", "worker").err
+
+
+def test_a_key_that_would_paint_the_terminal_is_shown_and_named_without(desk, still, raw):
+    hybrid, held, _ = desk
+    for n, number in (("p1", 13), ("p2", 4)):
+        entry = {"id": n, "type": "touch", "data": pack({"n": number, "who": "k\x1b[31m\nx"})}
+        raw.xadd(Keys(still.name, "main", 0).command("touch"), entry)
+    reached(lambda: held() == 3)
+    shown = "k\\x1b[31m x"
+    assert shown in hybrid("held", "list").out
+    said = [hybrid("held", *words) for words in (["show", shown], ["release", "k\x1b[31m\nx"])]
+    assert all(each.code == 0 and each.out.startswith(f"{shown} of worker: ") for each in said)

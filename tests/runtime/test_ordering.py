@@ -10,7 +10,7 @@ from hybrid.errors import ApplicationError
 from hybrid.inspect.groups import chosen, reset
 from hybrid.inspect.ledger import ledger
 from hybrid.policy import RetryPolicy
-from hybrid.positions import BEGINNING
+from hybrid.positions import BEGINNING, NOW
 from hybrid.repair.ways import given_up
 from hybrid.streams.transitions import Transition
 from tests.runtime.world import until, working
@@ -269,6 +269,23 @@ async def test_what_is_held_does_not_come_twice_when_its_group_is_reset(world):
         assert await balanced(app)
     assert book.done["a"] == [0, 1, 2]
     assert not world.raw.exists(world.keys.gate("desk"))
+
+
+async def test_what_comes_again_and_is_passed_over_then_ends_its_turn(world):
+    book = Slow()
+    app = world.app(desk(book, Traded))
+    async with working(app), app.client() as client:
+        await client.publish_many([Traded(account="a", n=n) for n in range(3)])
+        await until(lambda: book.started and world.raw.zcard(world.keys.held("desk")) == 2)
+        async with app.store() as store:
+            for to in (BEGINNING, NOW):
+                await reset(store, await chosen(store, app.topology, "desk"), to)
+        book.may.set()
+        await until(lambda: world.counter("settled:desk") + world.counter("discarded:desk") >= 3)
+        await client.publish(Traded(account="a", n=3))
+        await until(lambda: book.done["a"][-1:] == [3])
+        await until(lambda: not world.raw.exists(world.keys.gate("desk")))
+        assert await balanced(app)
 
 
 async def test_what_was_released_runs_alone_when_its_group_is_reset(world):

@@ -1,6 +1,6 @@
 -- reset: move a group of a topic, and the books with it.
 --
--- KEYS     topic, groups' hash, counters' hash, starts' hash
+-- KEYS     topic, groups' hash, counters' hash, starts' hash, the group's gate, what is held, its own queue
 -- ARGV     group, TOPIC|GROUP, the id after which it reads on (0 the beginning, $ the end), 1 to do it, 0 to tell only
 -- returns  {how many deliveries come again, how many are passed over, its position}; false when there is no such group
 --
@@ -37,6 +37,26 @@ local function count(after, upto)
   return total
 end
 
+-- ends the turns of what was taken out of work before, in a gate (see `admit`), and is passed over now: as `release` of
+-- `settle` does
+local function release(gate, held, own, after, upto)
+  local turns, channel = call('HGETALL', gate), field:match('^(.*)|')
+  for i = 1, #turns, 2 do
+    local place, entry = turns[i], turns[i + 1]:match('([^%z]*)$')
+    if entry ~= '' and place:sub(1, #channel + 1) == channel .. '|' and before(after, entry) and not before(upto, entry) then
+      local member = call('ZRANGEBYLEX', held, '[' .. place .. '\0', '(' .. place .. '\1', 'LIMIT', 0, 1)[1]
+      if member then
+        local origin, fields = unpack(cmsgpack.unpack(member:sub(member:find('\0', #place + 2, true) + 1)))
+        call('ZREM', held, member)
+        call('HSET', gate, place, origin .. '\0')
+        call('XADD', own, '*', unpack(fields))
+      else
+        call('HDEL', gate, place)
+      end
+    end
+  end
+end
+
 if call('EXISTS', topic) == 0 then return false end
 local last
 for _, info in ipairs(call('XINFO', 'GROUPS', topic)) do
@@ -70,6 +90,7 @@ while #pending > 0 do
   pending = call('XPENDING', topic, group, '(' .. to, '+', 1000)
 end
 call('XGROUP', 'SETID', topic, group, to)
+if passed > 0 then release(KEYS[5], KEYS[6], KEYS[7], last, to) end
 if not call('HGET', KEYS[2], 'mark:' .. field) then return { again, passed, to } end
 
 local oldest = call('XPENDING', topic, group)[2]

@@ -91,11 +91,13 @@ if length > hard then
     for _, entry in ipairs(redis.call('XPENDING', topic, group, '-', '(' .. limit, 2000)) do
       lost, gone[entry[1]] = lost + redis.call('XACK', topic, group, entry[1]), true
     end
-    if lost > 0 then release(gone, unpack(KEYS, 3 * i - 14, 3 * i - 12)) end
     if before(found[group], limit) then
-      lost = lost + #redis.call('XRANGE', topic, '(' .. found[group], '(' .. limit)
+      local unread = redis.call('XRANGE', topic, '(' .. found[group], '(' .. limit)
+      for _, entry in ipairs(unread) do gone[entry[1]] = true end
+      lost = lost + #unread
       redis.call('XGROUP', 'SETID', topic, group, shift(limit, -1))
     end
+    if lost > 0 then release(gone, unpack(KEYS, 3 * i - 14, 3 * i - 12)) end
     redis.call('HINCRBY', KEYS[3], 'cut:' .. group, lost)
     cut = cut + lost
   end
