@@ -16,6 +16,8 @@ from hybrid.streams.transitions import Turn
 
 GATE = b"gate"
 """The field of an entry that takes a turn."""
+LINE = b"line"
+"""The field that says its place among those of its key."""
 _SIZED = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
 _SIZED |= {0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)}
 """By the first byte of a msgpack value: bytes of the length that follows, and what is before the content."""
@@ -43,6 +45,14 @@ def turn(keys: Keys, component: str, fields: dict[bytes, bytes]) -> Turn | None:
         return None
     origin = fields.get(b"origin") or fields.get(b"id", b"")
     return Turn(keys.gate(component), keys.held(component), keys.own(component), place, origin)
+
+
+def place_in_line(entry: bytes) -> bytes:
+    """Return the place of what came under this entry's id, as `admit.lua` writes it: such texts sort as the
+    ids do.
+    """
+    ms, _, number = entry.partition(b"-")
+    return b"1" + ms.rjust(16, b"0") + number.rjust(20, b"0")
 
 
 class Held(NamedTuple):

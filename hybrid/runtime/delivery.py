@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hybrid.broker.order import GATE, order_key
+from hybrid.broker.order import GATE, LINE, order_key, place_in_line
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
 from hybrid.errors import HandlerError
@@ -152,6 +152,7 @@ class Lane:
             key = order_key(delivery.fields.get(b"data", b""), field) if field else None
             if key is not None:
                 delivery.fields[GATE] = b"%s|%s" % (self.channel.encode(), key)
+                delivery.fields[LINE] = place_in_line(delivery.entry)
 
     def note_given_again(self, entries: Entries, deliveries: Sequence[Delivery]) -> None:
         """Remember which entries of a read were in work already: all but these deliveries."""

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hybrid.broker.failures import Failure
-from hybrid.broker.order import GATE, held, order_key, turn
+from hybrid.broker.order import GATE, LINE, held, order_key, place_in_line, turn
 from hybrid.broker.outputs import again_output
 from hybrid.codec import pack
 from hybrid.repair.ways import given_up
@@ -185,6 +185,36 @@ class TestTurns:
         assert [each.fields[b"id"] for each in gated.held()] == [b"m1", b"m3"]
         await gated.settle(second, release(gated.turn(second)))
         assert (await gated.admitted(reader))[0][2][b"id"] == b"m1"
+
+    async def test_those_that_come_back_after_all_were_released_run_as_they_were_sent(self, gated, reader):
+        """Also when they were sent in one millisecond."""
+        with gated.raw.pipeline() as pipe:
+            for n in range(6):
+                pipe.xadd(
+                    gated.stream,
+                    {"id": f"x{9 - n}", "type": "trade", "data": pack({"account": "a"})},
+                    id=f"1700000000000-{n}",
+                )
+            pipe.execute()
+        gone = []
+        for _ in range(6):
+            (row,) = await gated.admitted(reader, 1)
+            gone.append(row)
+            await gated.settle(row, release(gated.turn(row)))  # by hand, as they stand at the desk
+        for row in reversed(gone):
+            back = again_output(gated.keys, "desk", row[2])
+            await gated.shard.scripts.settle(gated.keys.counters, [Transition((), (), [back])])
+        ran = []
+        while len(ran) < 6:
+            (row,) = await gated.admitted(reader, 1)
+            ran.append(row[2][b"id"])
+            await gated.settle(row, release(gated.turn(row)))
+        assert ran == [b"x4", b"x9", b"x8", b"x7", b"x6", b"x5"]  # the first to come back had a free gate
+
+    async def test_the_place_in_line_is_the_same_in_python(self, gated, reader):
+        gated.send("a")
+        (row,) = await gated.admitted(reader)
+        assert row[2][LINE] == place_in_line(row[1])
 
     async def test_what_has_no_key_or_is_no_message_takes_no_turn(self, gated, reader):
         gated.send(None)

@@ -11,7 +11,7 @@
 -- workers ask. A message whose key is taken, be it by another of its id, is held: acknowledged, and kept whole in the zset
 -- until `settle` releases it.
 -- A member there is CHANNEL|KEY \0 place in line \0 msgpack {origin, fields}; all scores are 0, so those of a key are in
--- line. What is let in and what is held has a field `gate`, CHANNEL|KEY, which stays with it. (What is read again from
+-- line. What is let in and what is held has a field `gate`, CHANNEL|KEY, and one `line`, its place there, which stay with it. (What is read again from
 -- what is pending has none: `hybrid/broker/order.py` finds the same key, step by step.) What is held of a topic's history
 -- is marked as replayed here, since it comes back under another id (see `register`); what is held already when its group
 -- is reset does not come again.
@@ -119,6 +119,8 @@ local function admit(stream, entry, channel, fields_of, is_queue)
   local owner, whole = call('HGET', KEYS[1], place), origin .. '\0' .. id
   flat[#flat + 1] = 'gate'
   flat[#flat + 1] = place
+  flat[#flat + 1] = 'line'
+  flat[#flat + 1] = padded(id)
   if not owner then call('HSET', KEYS[1], place, whole) end
   if not owner or owner == whole then return true end -- the same entry: its group was reset, or lost
   if not fields.time then

@@ -243,16 +243,15 @@ function effect.release(e)
 end
 
 -- {readmit, gate, held, own, place, origin, fields}: this message comes back, to the component's own queue; if its key was
--- released to others meanwhile, it is held, before those that came after it
+-- released to others meanwhile, it is held, at its place in line
 function effect.readmit(e)
   local gate, place, origin = e[2], e[5], e[6]
   local owner = owner_of(gate, place)
   if owner and owner ~= origin then
-    local sent = ''
+    local line = '0'
     for i = 1, #e[7], 2 do
-      if e[7][i] == 'time' then sent = e[7][i + 1] end
+      if e[7][i] == 'line' then line = e[7][i + 1] end
     end
-    local line = '0' .. ('0'):rep(16 - #sent) .. sent
     call('ZADD', e[3], 0, place .. '\0' .. line .. '\0' .. cmsgpack.pack({ origin, e[7] }))
     return
   end
