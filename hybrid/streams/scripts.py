@@ -1,12 +1,14 @@
 """The Lua scripts, each behind a typed name. With `connection.py` the only door to Redis.
 
-Each script stands in lua/NAME.lua, with a contract at its head. A script that the server does not know
-(yet, or after a restart) is loaded and called again: NOSCRIPT means that it has not run.
+Each script stands in lua/NAME.lua, with a contract at its head; a line `-- with NAME` in it puts
+lua/shared/NAME.lua before it. A script that the server does not know (yet, or after a restart) is loaded and
+called again: NOSCRIPT means that it has not run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -29,15 +31,18 @@ class Script(NamedTuple):
     sha: str
 
 
+_LUA = files("hybrid.streams") / "lua"
+
+
 def _load(file: Traversable) -> Script:
     text = file.read_text()
+    for shared in re.findall(r"^-- with (\w+)$", text, re.MULTILINE):
+        text = (_LUA / "shared" / f"{shared}.lua").read_text() + text
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 SCRIPTS = {
-    file.name.removesuffix(".lua"): _load(file)
-    for file in (files("hybrid.streams") / "lua").iterdir()
-    if file.name.endswith(".lua")
+    file.name.removesuffix(".lua"): _load(file) for file in _LUA.iterdir() if file.name.endswith(".lua")
 }
 
 

@@ -11,6 +11,8 @@
 --
 -- What comes again or is passed over is counted one by one, 3 s for a million; from the beginning, what waits instead.
 
+-- with turns
+
 local call = redis.call
 local topic, group, field = KEYS[1], ARGV[1], ARGV[2]
 
@@ -35,26 +37,6 @@ local function count(after, upto)
     range = call('XRANGE', topic, '(' .. range[#range][1], upto, 'COUNT', 1000)
   end
   return total
-end
-
--- ends the turns of what was taken out of work before, in a gate (see `admit`), and is passed over now: as `release` of
--- `settle` does
-local function release(gate, held, own, after, upto)
-  local turns, channel = call('HGETALL', gate), field:match('^(.*)|')
-  for i = 1, #turns, 2 do
-    local place, entry = turns[i], turns[i + 1]:match('([^%z]*)$')
-    if entry ~= '' and place:sub(1, #channel + 1) == channel .. '|' and before(after, entry) and not before(upto, entry) then
-      local member = call('ZRANGEBYLEX', held, '[' .. place .. '\0', '(' .. place .. '\1', 'LIMIT', 0, 1)[1]
-      if member then
-        local origin, fields = unpack(cmsgpack.unpack(member:sub(member:find('\0', #place + 2, true) + 1)))
-        call('ZREM', held, member)
-        call('HSET', gate, place, origin .. '\0')
-        call('XADD', own, '*', unpack(fields))
-      else
-        call('HDEL', gate, place)
-      end
-    end
-  end
 end
 
 if call('EXISTS', topic) == 0 then return false end
@@ -90,7 +72,11 @@ while #pending > 0 do
   pending = call('XPENDING', topic, group, '(' .. to, '+', 1000)
 end
 call('XGROUP', 'SETID', topic, group, to)
-if passed > 0 then release(KEYS[5], KEYS[6], KEYS[7], last, to) end
+if passed > 0 then -- what was taken out of work before, and is passed over now, has no turn any more
+  turns.pass_all(KEYS[5], KEYS[6], KEYS[7], field:match('^(.*)|'), function(entry)
+    return before(last, entry) and not before(to, entry)
+  end)
+end
 if not call('HGET', KEYS[2], 'mark:' .. field) then return { again, passed, to } end
 
 local oldest = call('XPENDING', topic, group)[2]

@@ -9,6 +9,8 @@
 -- key, which may run while a worker is still at what was cut. It begins with a write that takes no memory
 -- (PERSIST), so that a full server lets it go on: trimming is what makes room.
 
+-- with turns
+
 local topic, channel = KEYS[1], ARGV[1]
 local length = redis.call('XLEN', topic)
 if length == 0 then return { 0, 0 } end
@@ -52,25 +54,6 @@ local function boundary(excess)
   return range[#range][1]
 end
 
--- ends the turns of entries that were cut: as `release` of `settle` does
-local function release(cut, gate, held, own)
-  local turns = redis.call('HGETALL', gate)
-  for i = 1, #turns, 2 do
-    local place, entry = turns[i], turns[i + 1]:match('([^%z]*)$')
-    if cut[entry] and place:sub(1, #channel + 1) == channel .. '|' then
-      local member = redis.call('ZRANGEBYLEX', held, '[' .. place .. '\0', '(' .. place .. '\1', 'LIMIT', 0, 1)[1]
-      if member then
-        local origin, fields = unpack(cmsgpack.unpack(member:sub(member:find('\0', #place + 2, true) + 1)))
-        redis.call('ZREM', held, member)
-        redis.call('HSET', gate, place, origin .. '\0')
-        redis.call('XADD', own, '*', unpack(fields))
-      else
-        redis.call('HDEL', gate, place)
-      end
-    end
-  end
-end
-
 local most, bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local used = redis.call('MEMORY', 'USAGE', topic)
 if used > bytes then most = math.min(most, math.floor(length * bytes / used)) end
@@ -97,7 +80,10 @@ if length > hard then
       lost = lost + #unread
       redis.call('XGROUP', 'SETID', topic, group, shift(limit, -1))
     end
-    if lost > 0 then release(gone, unpack(KEYS, 3 * i - 14, 3 * i - 12)) end
+    if lost > 0 then
+      local gate, held, own = unpack(KEYS, 3 * i - 14, 3 * i - 12)
+      turns.pass_all(gate, held, own, channel, function(entry) return gone[entry] end)
+    end
     redis.call('HINCRBY', KEYS[3], 'cut:' .. group, lost)
     cut = cut + lost
   end

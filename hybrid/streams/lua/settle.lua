@@ -10,6 +10,8 @@
 -- place; the effects happen when at least one claim did. (XACK returns 1 only once for an entry, whoever asks:
 -- that is what makes a delivery settle once.) No claims at all: the checks alone decide.
 
+-- with turns
+
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -39,12 +41,6 @@ function check.awaited(c)
   return not was[1] and was[2] == c[3] and was[3] and (was[4] or '') == ''
 end
 
--- whose turn it is in a gate (see `admit`): its origin id, nil when it is nobody's
-local function owner_of(gate, place)
-  local owner = call('HGET', gate, place)
-  return owner and owner:match('^(.*)%z')
-end
-
 -- {still, hash, field, value}: the field is what was read ('': there is none)
 function check.still(c)
   return (call('HGET', c[2], c[3]) or '') == c[4]
@@ -58,7 +54,7 @@ end
 
 -- {turn, gate, place, origin}: it is still this message's turn
 function check.turn(c)
-  return owner_of(c[2], c[3]) == c[4]
+  return turns.owner(c[2], c[3]) == c[4]
 end
 
 -- {ack, stream, group, entry, queue?, counter}: settle a delivery; entries of queues go
@@ -220,33 +216,16 @@ function effect.stuck(e)
   if was[1] == e[3] and (was[2] or '') == '' then call('HSET', flow, 'stuck:' .. e[4], e[5]) end
 end
 
--- the first that is held of a place in a gate (see `admit`): its member, its origin id, its fields
-local function first_held(held, place)
-  local member = call('ZRANGEBYLEX', held, '[' .. place .. '\0', '(' .. place .. '\1', 'LIMIT', 0, 1)[1]
-  if not member then return nil end
-  local packed = member:sub(member:find('\0', #place + 2, true) + 1)
-  return member, unpack(cmsgpack.unpack(packed))
-end
-
--- {release, gate, held, own, place, origin}: this message is over; the next of its key goes to the component's own queue
+-- {release, gate, held, own, place, origin}: this message is over; the next of its key may come
 function effect.release(e)
-  local gate, held, place = e[2], e[3], e[5]
-  if owner_of(gate, place) ~= e[6] then return end
-  local member, origin, fields = first_held(held, place)
-  if not member then
-    call('HDEL', gate, place)
-    return
-  end
-  call('ZREM', held, member)
-  call('HSET', gate, place, origin .. '\0')
-  call('XADD', e[4], '*', unpack(fields))
+  if turns.owner(e[2], e[5]) == e[6] then turns.pass(e[2], e[3], e[4], e[5]) end
 end
 
 -- {readmit, gate, held, own, place, origin, fields}: this message comes back, to the component's own queue; if its key was
 -- released to others meanwhile, it is held, at its place in line
 function effect.readmit(e)
   local gate, place, origin = e[2], e[5], e[6]
-  local owner = owner_of(gate, place)
+  local owner = turns.owner(gate, place)
   if owner and owner ~= origin then
     local line = '0'
     for i = 1, #e[7], 2 do
