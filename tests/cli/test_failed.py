@@ -8,7 +8,7 @@ def failure(hybrid):
     """Return the id of a failed delivery of this flow."""
 
     def make(id):
-        hybrid("send", "go", "n=13", "token=5817", "--id", id, "--wait")
+        hybrid("send", "go", "n=13", "token=q58w17z", "--id", id, "--wait")
         (found,) = [f for f in hybrid("failed", "list", "--json", "-n", "1000").data if f["flow"] == id]
         return found
 
@@ -59,7 +59,7 @@ def test_one_is_shown_whole_by_any_of_its_names(hybrid, failure, by):
     assert "ValueError" in shown["traceback"]
     text = hybrid("failed", "show", name).out
     assert "Traceback" in text
-    assert "5817" not in text
+    assert "q58w17z" not in text
 
 
 def test_an_unknown_one(hybrid):

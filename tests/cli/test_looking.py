@@ -104,11 +104,11 @@ class TestTopology:
 
 class TestExplain:
     def test_an_event(self, hybrid):
-        text = hybrid("explain", "go", "n=1", "token=5817").out
+        text = hybrid("explain", "go", "n=1", "token=q58w17z").out
         assert "by_habit gives hard: it always was" in text
         assert "hard → boss (flow go, version 1)" in text
         assert "work → worker" in text
-        assert "5817" not in text
+        assert "q58w17z" not in text
 
     def test_it_sends_nothing(self, anywhere, still, raw):
         anywhere.at(still)("explain", "go", "n=1")

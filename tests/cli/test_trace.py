@@ -10,7 +10,7 @@ def story(hybrid):
     """The id of an event whose flow has ended, and whose listener has heard it, with its trace."""
 
     def told(id):
-        hybrid("send", "go", "n=5", "token=5817", "--id", id, "--wait")
+        hybrid("send", "go", "n=5", "token=q58w17z", "--id", id, "--wait")
         for _ in range(100):
             found = hybrid("trace", id, "--json").data
             worked = command_of(found)["handlings"][0]["sent"][0]
@@ -43,7 +43,7 @@ def test_it_tells_the_whole_story(hybrid, story):
         "└─ ended  unheard  [",
     ):
         assert text in said.out
-    assert "5817" not in said.out
+    assert "q58w17z" not in said.out
     assert "not told" not in said.out
 
 

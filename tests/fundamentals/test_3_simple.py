@@ -1,5 +1,7 @@
 """Every initiating event enters by a simple mediator. What is simple is handled right there."""
 
+import asyncio
+
 from hybrid import Command, Event, Processor, SimpleMediator
 
 
@@ -18,7 +20,7 @@ class AddressUpdated(Event):
 
 
 async def test_a_simple_event_leads_to_a_command(make_app):
-    addresses = {}
+    addresses, updated = {}, asyncio.Event()
     front, customers = SimpleMediator("front"), Processor("customers")
 
     @front.on(AddressChanged)
@@ -32,11 +34,12 @@ async def test_a_simple_event_leads_to_a_command(make_app):
 
     @customers.on(AddressUpdated)
     async def end(event: AddressUpdated):
-        addresses["updated"] = event.customer
+        updated.set()
 
     async with make_app(front, customers).running() as client:
         receipt = await client.send(AddressChanged(customer="Ann", address="Bath"))
-        outcome = await client.wait(receipt.id)
+        outcome = await client.wait(receipt.id)  # it is handled: its command is on the way
+        await asyncio.wait_for(updated.wait(), 10)
     assert outcome.state == "completed"
     assert addresses["Ann"] == "Bath"
 
