@@ -49,7 +49,7 @@ def test_the_limit_limits(hybrid):
 
 
 def test_the_timeline_of_a_completed_flow(hybrid):
-    hybrid("send", "go", "n=5", "token=5817", "--id", "whole", "--wait")
+    hybrid("send", "go", "n=5", "token=q58w17z", "--id", "whole", "--wait")
     said = hybrid("flows", "show", "whole")
     for text in (
         "completed",
@@ -62,7 +62,7 @@ def test_the_timeline_of_a_completed_flow(hybrid):
         'completed: ended {"n": 5}',
     ):
         assert text in said.out
-    assert "5817" not in said.out
+    assert "q58w17z" not in said.out
 
 
 def test_it_tells_who_listened(hybrid):

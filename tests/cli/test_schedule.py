@@ -12,11 +12,11 @@ def alone(anywhere, still):
 
 
 def test_an_event_that_is_sent_later_is_listed_and_cancelled(alone):
-    said = alone("send", "go", "n=1", "token=5817", "--in", "10m", "--id", "mine")
+    said = alone("send", "go", "n=1", "token=q58w17z", "--in", "10m", "--id", "mine")
     assert (said.code, said.out) == (0, "mine\n")
     listed = alone("schedule")
     assert listed.out.splitlines()[1].split()[:2] == ["mine", "go"]
-    assert "5817" not in listed.out
+    assert "q58w17z" not in listed.out
     (message,) = alone("schedule", "list", "--json").data["messages"]
     assert message["due"] == pytest.approx((time.time() + 600) * 1000, abs=60_000)
     assert "scheduled: 1 (`hybrid schedule`)" in alone("status").out
@@ -30,7 +30,7 @@ def test_an_event_that_is_sent_later_is_listed_and_cancelled(alone):
 
 def test_a_schedule_from_its_beginning_to_its_end(alone):
     words = ["--cron", "0 8 * * MON-FRI", "--timezone", "Europe/Prague", "--missed", "skip"]
-    said = alone("schedule", "add", "morning", *words, "go", "n=1", "token=5817")
+    said = alone("schedule", "add", "morning", *words, "go", "n=1", "token=q58w17z")
     assert said.code == 0
     assert said.out.startswith("morning: go next at ")
     (each,) = alone("schedule", "list", "--json").data["schedules"]

@@ -115,7 +115,7 @@ async def test_a_failure_is_kept_whole(world):
     async def charge(command: Charge):
         raise LookupError(f"no account for {command.card}")
 
-    await world.tell(Charge(order="ö-1", card="4242 4242"), correlation="abc")
+    await world.tell(Charge(order="ö-1", card="q42w42z q42w42z"), correlation="abc")
     async with world.running(payment):
         failure = await world.failure("payment")
     assert (failure.component, failure.handler) == ("payment", "payment.charge")
@@ -124,8 +124,8 @@ async def test_a_failure_is_kept_whole(world):
     assert "in charge\n" in failure.traceback
     assert failure.envelope.id == "c0"
     assert failure.envelope.correlation == "abc"
-    assert unpack(failure.data) == {"order": "ö-1", "card": "4242 4242"}  # whole, to be sent back
-    assert "4242" not in failure.traceback + failure.message + repr(failure) + str(world.log())
+    assert unpack(failure.data) == {"order": "ö-1", "card": "q42w42z q42w42z"}  # whole, to be sent back
+    assert "q42w42z" not in failure.traceback + failure.message + repr(failure) + str(world.log())
     assert world.counter("settled:payment") == 0  # it is among the failures, not done
 
 
@@ -136,12 +136,12 @@ async def test_secrets_are_not_shown_where_data_is_not_valid(world):
     async def charge(command: Charge):
         raise AssertionError("not reached")
 
-    await world.tell(Charge.model_construct(order="o1", card=["4242"]))
+    await world.tell(Charge.model_construct(order="o1", card=["q42w42z"]))
     async with world.running(payment):
         failure = await world.failure("payment")
     assert failure.error == "InvalidMessage"
     assert "charge is not valid: card" in failure.message
-    assert "4242" not in failure.traceback + failure.message + str(world.log())
+    assert "q42w42z" not in failure.traceback + failure.message + str(world.log())
 
 
 @pytest.mark.parametrize(
