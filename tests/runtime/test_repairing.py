@@ -601,7 +601,7 @@ async def test_what_is_mended_past_its_time_does_not_go_back(world):
     late = asyncio.Event()
 
     async def strip(failed: Failed[PlaceTrade]):
-        await until(lambda: failed.envelope.expires < time.time() * 1000)
+        await until(lambda: failed.envelope.expires < int(time.time() * 1000))  # whole ms, as the worker's
         late.set()
         return order(GOOD)
 
