@@ -4,6 +4,7 @@
     ├── ConfigurationError        the program or its settings are wrong; found at start
     │   ├── SettingsError         a setting has an impossible value
     │   ├── ApplicationError      components that do not fit together
+    │   │   └── VersionMissing    flows run on versions that this application has not
     │   └── StoreMismatch         the store was made for another number of shards or format
     ├── MessageError              a message that can't be taken
     │   ├── InvalidMessage        does not validate against its model
@@ -47,6 +48,26 @@ class SettingsError(ConfigurationError):
 
 class ApplicationError(ConfigurationError):
     """Components of an application that do not fit together, or an application that can't be found."""
+
+
+class VersionMissing(ApplicationError):
+    """Unfinished flows run on versions of their mediators' flows that the application has not.
+
+    Fields: `missing`, a list of (mediator, event type, version, number of flows, versions that are there).
+    """
+
+    def __init__(self, missing: list[tuple[str, str, int, int, list[int]]]) -> None:
+        self.missing = missing
+        rows = [
+            f"{mediator} runs {flows:,} {'flow' if flows == 1 else 'flows'} for {type} on version {code}"
+            f" (there is {', '.join(map(str, there)) or 'none'})"
+            for mediator, type, code, flows, there in missing
+        ]
+        super().__init__(
+            f"this application lacks versions that unfinished flows need: {'; '.join(rows)}. Register the old"
+            " function beside the new one until they have ended, @mediator.flow(…, version=N), or put them on"
+            " another version: `hybrid flows restart … --version N`; `hybrid flows versions` shows them all"
+        )
 
 
 class StoreMismatch(ConfigurationError):

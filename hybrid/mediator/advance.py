@@ -14,6 +14,7 @@ from hybrid.keys import Keys
 from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, SIGNAL, TIMEOUT, TIMER, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.versions import counted_anew
 from hybrid.messages import Command
 from hybrid.streams.transitions import (
     Awaited,
@@ -77,9 +78,12 @@ def advance(
         fields += ["error", error_note(progress.error) if progress.error else ""]
     elif "error" in record.facts:
         effects.append(hdel(key, "error"))
-    if progress.state not in (RUNNING, FAILED):
+    over = progress.state not in (RUNNING, FAILED)
+    if over:
         fields += ["ended", str(place.now)]
         effects += _ended(place, record, envelope, progress, fields)
+    facts = {"mediator": place.mediator, "type": envelope.type, "code": record.facts["code"]}
+    effects += counted_anew(place.keys, record, facts, over)
     if progress.state == RUNNING:
         wake = wake_up(place.keys, place.mediator, record.id)
         effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))

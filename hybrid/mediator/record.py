@@ -104,6 +104,8 @@ class FlowRecord:
     untaken: dict[str, list[str]] = field(default_factory=dict)
     """The ids of the others, by name, oldest first."""
     outcome: tuple[str, int, bytes] | None = None
+    counted: str = ""
+    """The version of its mediator's flow under which it is counted as running; "" when it is not."""
 
     @property
     def version(self) -> int:
@@ -138,6 +140,7 @@ class FlowRecord:
     def advance(self, issued: dict[int, Issued], waits: Iterable[int]) -> None:
         """Take up what an advance has put on record of a flow that goes on."""
         self.facts["version"] = str(self.version + 1)
+        self.counted = self.facts["code"]
         self.steps |= issued
         self.waits = set(waits)
 
@@ -161,6 +164,7 @@ class FlowRecord:
                 record.outcome = tuple(unpack(value))
             else:
                 record.facts[name] = value.decode()
+        record.counted = "" if record.ended else record.facts.get("code", "")
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
