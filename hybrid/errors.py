@@ -9,8 +9,10 @@
     ├── MessageError              a message that can't be taken
     │   ├── InvalidMessage        does not validate against its model
     │   ├── UnknownMessage        no class of that name
+    │   ├── NewerMessage          of a newer schema version, and not readable as the older one
     │   ├── MessageTooLarge       larger than the limit at the door
     │   └── UndecodableMessage    bytes that are no message
+    ├── NotRegistered             a component has no function for what came to it
     ├── HandlerError              a handler did what it may not
     │   └── HandlerTimeout        a handler ran past its time limit
     ├── FlowError                 raised inside or about a flow
@@ -105,6 +107,21 @@ class UnknownMessage(MessageError):
         super().__init__(f"no message is called {type!r}{hint}")
 
 
+class NewerMessage(MessageError):
+    """A message of a newer schema version than this program knows, which can't be read as the older one.
+
+    Fields: `type`, `version` (the message's), `known` (ours), `problems` as InvalidMessage has them.
+    """
+
+    def __init__(self, type: str, version: int, known: int, problems: list[tuple[str, str]]) -> None:
+        self.type, self.version, self.known, self.problems = type, version, known, problems
+        lines = "; ".join(f"{field}: {rule}" if field else rule for field, rule in problems)
+        super().__init__(
+            f"{type} is of version {version}, this program knows {known} and can't read it ({lines}): start"
+            " programs that have the newer class"
+        )
+
+
 class MessageTooLarge(MessageError):
     """A message whose packed data is over the limit.
 
@@ -121,6 +138,12 @@ class MessageTooLarge(MessageError):
 
 class UndecodableMessage(MessageError):
     """Bytes in a channel that are no message of ours."""
+
+
+class NotRegistered(HybridError):
+    """A component of this program has no function for what came to it: no flow for an event, or not the
+    version that a flow runs on, or it is no event that enters there. A program of other code may have it.
+    """
 
 
 class HandlerError(HybridError):

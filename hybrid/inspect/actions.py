@@ -162,7 +162,9 @@ class Desk:
         keys = shard.keys
         if fields:
             way, record = back(keys, failure, fields), await self._record(order)
-            more = rewritten(keys, record.id, record.version, fields[b"data"]) if record else Way((), ())
+            more = Way((), ())
+            if record and order.message:
+                more = rewritten(keys, record, order.message, fields[b"data"])
             counted = count(keys.counters, f"sent-back:{view.group}")
             return Way([*way.checks, *more.checks], [*way.effects, *more.effects, counted])
         if self.deed.action == DISCARD:
@@ -229,7 +231,7 @@ def _invalid(topology: Topology, type: str, failure: Failure) -> str:
     if type not in topology.catalog:
         return ""
     try:
-        topology.catalog.decode(type, failure.data)
+        topology.catalog.decode(type, failure.data, failure.version)
     except MessageError as error:
         return f"{error}; `hybrid desk edit` mends it"
     return ""

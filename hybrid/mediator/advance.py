@@ -11,7 +11,7 @@ from hybrid.codec import encode, pack
 from hybrid.envelope import Envelope
 from hybrid.ids import command_id, derived_id
 from hybrid.keys import Keys
-from hybrid.mediator.flow import NewStep
+from hybrid.mediator.flow import NewStep, schema_of
 from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, SIGNAL, TIMEOUT, TIMER, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
 from hybrid.mediator.versions import counted_anew
@@ -127,7 +127,9 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
 def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
-        step.number: Issued(step.name, crc32(step.data), now, step.timeout, step.kind)
+        step.number: Issued(
+            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.command)
+        )
         for step in progress.issued
     }
 

@@ -18,7 +18,16 @@ from zlib import crc32
 from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
+from hybrid.errors import (
+    ApplicationError,
+    CommandFailed,
+    ForeignAwait,
+    MessageError,
+    NewerMessage,
+    NonDeterministicFlow,
+    StepTimeout,
+    UnknownMessage,
+)
 from hybrid.ids import new_id
 from hybrid.mediator.record import (
     COMMAND,
@@ -135,6 +144,8 @@ class Flow:
         self._values = 0
         self._replies: list[object] = []
         self.closed = False
+        self.unread: MessageError | None = None
+        """Why a result can't be read by this program; one of newer code can."""
 
     def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
@@ -245,7 +256,7 @@ class Flow:
             self.new_steps.append(NewStep(number, kind, name, timeout, command, data))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
-        elif recorded.checksum != crc32(data):
+        elif recorded.schema == schema_of(command) and recorded.checksum != crc32(data):
             raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
 
@@ -266,13 +277,22 @@ class Flow:
             return None
         if result.kind == SIGNALLED:
             return result.said
-        reply = self._surroundings.catalog.decode(result.type, result.data)
+        try:
+            reply = self._surroundings.catalog.decode(result.type, result.data, result.schema)
+        except (UnknownMessage, NewerMessage) as error:
+            self.unread = error
+            raise Suspended from error
         self._replies.append(reply)
         return reply
 
     def _open(self) -> None:
         if self.closed:
             raise Suspended
+
+
+def schema_of(command: Command | None) -> int:
+    """Return the schema version of a step's command; 1 when it has none."""
+    return command.type_version if command else 1
 
 
 def foreign(thing: object) -> ForeignAwait:

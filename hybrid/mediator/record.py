@@ -6,8 +6,8 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: running, completed, refused or failed
 need                                      how many results are awaited
-step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
-                                          kind: a command
+step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind, schema]; the
+                                          last two only of what is no command of schema version 1
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack of what flow.now(), random() and uuid() gave
 signal:ID                                 msgpack Result, of a signal; empty when a step has taken it
@@ -63,7 +63,7 @@ class Result(NamedTuple):
 
 class Issued(NamedTuple):
     """A step on record: its name (of a command its type), a checksum of the command's data, when it was
-    issued, and after what time (ms, 0: none) it times out, or fires.
+    issued, and after what time (ms, 0: none) it times out, or fires; of a command its schema version.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Issued(NamedTuple):
     sent: int
     timeout: int = 0
     kind: str = COMMAND
+    schema: int = 1
 
     @property
     def label(self) -> str:
@@ -83,8 +84,9 @@ class Issued(NamedTuple):
         return self.kind == SIGNAL and not self.timeout
 
     def packed(self) -> bytes:
-        """Return it as it stands in the record: that it is a command goes without saying."""
-        return pack(self[:4] if self.kind == COMMAND else tuple(self))
+        """Return it as it stands in the record: that it is a command of version 1 goes without saying."""
+        usual = self.kind == COMMAND and self.schema == 1
+        return pack(self[:4] if usual else self[:5] if self.schema == 1 else tuple(self))
 
 
 @dataclass(slots=True)
@@ -116,6 +118,11 @@ class FlowRecord:
     def run(self) -> int:
         """The run, from 1."""
         return int(self.facts.get("run", 1))
+
+    @property
+    def schema(self) -> int:
+        """The schema version of the initiating event's data."""
+        return int(self.facts.get("schema", 1))
 
     @property
     def state(self) -> str:

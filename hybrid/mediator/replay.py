@@ -43,6 +43,11 @@ class Run:
 
     def go_on(self) -> Progress:
         """Run until the function ends or waits. It must have been given the results that it waits for."""
+        progress = self._go_on()
+        unread = self.flow.unread
+        return Progress(FAILED, error=unread) if unread else progress
+
+    def _go_on(self) -> Progress:
         flow, running = self.flow, events._get_running_loop()
         events._set_running_loop(None)  # whatever asks for the loop (gather, create_task, sleep) is refused
         try:

@@ -11,7 +11,7 @@ from hybrid.broker.outputs import check_outputs, command_output, event_output, i
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError
+from hybrid.errors import NotRegistered
 from hybrid.ids import derived_id
 from hybrid.mediator.classes import SIMPLE, Verdict
 from hybrid.mediator.simple import SimpleMediator
@@ -36,7 +36,7 @@ class FrontRunner(Runner):
                 envelope = self.envelope(delivery)
                 event = self.decode(envelope, delivery)
                 if not isinstance(event, Event) or type(event) not in self._front.events:
-                    raise ApplicationError(f"{envelope.type} does not enter by {self.component}")
+                    raise NotRegistered(f"{envelope.type} does not enter by {self.component}")
                 rule = self._front.rule_for(type(event))
                 verdict = rule.verdict(event)
                 classified = envelope._replace(
@@ -44,7 +44,7 @@ class FrontRunner(Runner):
                 )
                 effects = self._effects(event, classified, verdict, delivery)
             except Exception as error:  # a rule may raise anything
-                self.fail(delivery, error)
+                self.turn_away(delivery, error)
             else:
                 note = f"{verdict.event_class.value} by {rule.name}" + (
                     f": {verdict.reason}" if verdict.reason else ""

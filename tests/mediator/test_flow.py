@@ -617,7 +617,7 @@ async def test_an_event_that_the_mediator_has_no_flow_for_is_a_failure(world, fr
         assert (await client.wait("f-no-such")).state == "failed"
     errors = {f.envelope.id: f.error for f in world.failures("orders")}
     assert errors == {
-        "f-paid": "ApplicationError",
+        "f-paid": "NotRegistered",
         "f-place": "UndecodableMessage",
         "f-no-such": "UnknownMessage",
     }
