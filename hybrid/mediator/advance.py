@@ -70,6 +70,8 @@ def advance(
         effects.append(zadd(place.keys.flows, place.now, record.id))
     for number, value in progress.values.items():
         fields += [f"value:{number}", pack(value)]
+    for name, is_new in progress.patches.items():
+        fields += [f"patch:{name}", "1" if is_new else "0"]
     for number, step in issued(progress, place.now).items():
         fields += [f"step:{number}", step.packed()]
     for new in progress.issued:

@@ -29,6 +29,7 @@ from hybrid.errors import (
     UnknownMessage,
 )
 from hybrid.ids import new_id
+from hybrid.mediator.patches import checked_patch, is_new_ground
 from hybrid.mediator.record import (
     COMMAND,
     FIRED,
@@ -137,6 +138,7 @@ class Flow:
         self.run = record.run
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, Any] = {}
+        self.new_patches: dict[str, bool] = {}
         self.waiting: list[int] = []
         self.need = 0
         self._surroundings = surroundings
@@ -219,9 +221,22 @@ class Flow:
         """Return a random UUID; recorded, so that a re-run gets the same."""
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
 
+    def patched(self, name: str) -> bool:
+        """Tell whether the change of this name holds in this flow: it does when the function comes here
+        beyond all that is on record, and not when it repeats what code without the change has done.
+
+        The answer is given once, recorded, and holds for the whole flow, in loops too. Raises
+        ApplicationError for a name that is not kebab-case.
+        """
+        self._open()
+        patches = self.record.patches
+        if checked_patch(name) not in patches:
+            patches[name] = self.new_patches[name] = self._is_new_ground()
+        return patches[name]
+
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.waiting = [], {}, []
+        self.new_steps, self.new_values, self.new_patches, self.waiting = [], {}, {}, []
         self._surroundings = self._surroundings._replace(now=now)
 
     def brought(self, event: object) -> bool:
@@ -235,6 +250,9 @@ class Flow:
         if number not in self.record.values:
             self.record.values[number] = self.new_values[number] = make()
         return self.record.values[number]
+
+    def _is_new_ground(self) -> bool:
+        return is_new_ground(self.record, self._steps, self._values)
 
     def _send(self, command: Command, timeout: timedelta | float | None) -> int:
         if not isinstance(command, Command):

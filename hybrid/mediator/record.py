@@ -14,6 +14,7 @@ signal:ID                                 msgpack Result, of a signal; empty whe
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
+patch:NAME                                1 or 0, what flow.patched(NAME) gave
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -99,6 +100,7 @@ class FlowRecord:
     steps: dict[int, Issued] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
     values: dict[int, Any] = field(default_factory=dict)
+    patches: dict[str, bool] = field(default_factory=dict)
     waits: set[int] = field(default_factory=set)
     stuck: dict[int, str] = field(default_factory=dict)
     signals: dict[str, Result | None] = field(default_factory=dict)
@@ -183,6 +185,8 @@ class FlowRecord:
             self.steps[int(of)] = Issued(*unpack(value))
         elif name == "value":
             self.values[int(of)] = unpack(value)
+        elif name == "patch":
+            self.patches[of] = value == b"1"
         elif name == "stuck":
             self.stuck[int(of)] = value.decode()
         elif name == "signal":

@@ -26,6 +26,8 @@ class Progress:
     waiting: list[int] = field(default_factory=list)
     need: int = 0
     """How many of those it waits for must have their result before it goes on."""
+    patches: dict[str, bool] = field(default_factory=dict)
+    """What was newly answered of patches."""
     event: Event | None = None
     """What a completed or refused flow ended with."""
     is_news: bool = True
@@ -89,7 +91,7 @@ def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow
 def _paused(waits: object, flow: Flow) -> Progress:
     if waits is not PAUSE:
         return Progress(FAILED, error=foreign(waits))
-    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting, flow.need)
+    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting, flow.need, flow.new_patches)
 
 
 def _over(state: str, flow: Flow, event: object) -> Progress:
@@ -98,4 +100,6 @@ def _over(state: str, flow: Flow, event: object) -> Progress:
         return Progress(
             FAILED, error=FlowError(f"a flow ended with a {what}: it ends with an Event, or nothing")
         )
-    return Progress(state, flow.new_steps, flow.new_values, event=event, is_news=not flow.brought(event))
+    steps, values, patches = flow.new_steps, flow.new_values, flow.new_patches
+    is_news = not flow.brought(event)
+    return Progress(state, steps, values, patches=patches, event=event, is_news=is_news)
