@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli import completion
+from cli.commands import flows_versions
 from cli.desk.choosing import user
 from cli.environment import environment, run
 from cli.output import STYLES, Column, as_json, clean, clock, compact, is_terminal, out, show, span, table
@@ -45,6 +46,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=False,
 )
+app.command("versions", epilog=flows_versions.EXAMPLES)(flows_versions.command)
 
 
 @app.callback(invoke_without_command=True)
