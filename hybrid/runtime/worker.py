@@ -228,7 +228,7 @@ class Worker:
         for shard in self._store.shards:
             keys = shard.keys
             lanes = [lane for lane in self._lanes if lane.shard is shard]
-            now = await shard.queries.now()
+            now = await shard.queries.server_time()
             await shard.writes.ensure_queues([lane.stream for lane in lanes if lane.queue], QUEUE_GROUP)
             for lane in lanes:
                 if not lane.queue:
