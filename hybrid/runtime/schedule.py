@@ -16,6 +16,7 @@ from hybrid.broker.scheduled import moved
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
 from hybrid.errors import ScheduleError, ServerError
+from hybrid.keys import Keys
 from hybrid.mediator.record import TIMEOUT, Result
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
@@ -60,7 +61,7 @@ class Schedule:
         transitions = [self._timeout(member) for member in timers]
         transitions += await self._sent(sent)
         for component, members in zip(self._components, later, strict=True):
-            transitions += [self._again(component, member) for member in members]
+            transitions += [again(self._shard.keys, component, member) for member in members]
         if transitions:
             await asyncio.gather(*map(self._shard.settler.settle, transitions))
         if any(len(members) == MOST for members in found.members):
@@ -99,8 +100,9 @@ class Schedule:
         effect = result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))
         return Transition((), [fire(keys.timers, member)], [effect])
 
-    def _again(self, component: str, member: bytes) -> Transition:
-        keys = self._shard.keys
-        _, flat = msgpack.unpackb(member, raw=True)
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])
+
+def again(keys: Keys, component: str, member: bytes) -> Transition:
+    """Return the transition that gives a component the next attempt that a member of its `later` is."""
+    _, flat = msgpack.unpackb(member, raw=True)
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])
