@@ -175,7 +175,7 @@ async def flow(store: Store, topology: Topology, id: str) -> FlowView:
             record = FlowRecord.read(id, fields)
             first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return _view(topology, record, log)
+            return view(topology, record, log)
     for shard in store.shards:
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
@@ -245,7 +245,8 @@ async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
     return [summary(FlowRecord.read(id, fields)) for id, fields in zip(ids, hashes, strict=True) if fields]
 
 
-def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+    """Return a flow as its record and its part of the settle log tell it."""
     facts = record.facts
     kind, schema, data = record.outcome or ("", 0, b"")
     return FlowView(

@@ -75,6 +75,7 @@ class Worker:
         self._lanes: list[Lane] = []
         self._ears: list[Ear] = []
         self._listening: list[Listening] = []
+        self._schedules: list[Schedule] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
 
@@ -136,7 +137,9 @@ class Worker:
         catalog = self._workplace.topology.catalog
         topics = [f"topic:{cls.type_name}" for cls in catalog if issubclass(cls, Event)]
         for shard in self._store.shards:
-            self._background(Schedule(shard, self.names, self._workplace).run())
+            schedule = Schedule(shard, self.names, self._workplace)
+            self._schedules.append(schedule)
+            self._background(schedule.run())
             self._background(Housekeeping(shard, topics, self._workplace).run())
         self._orphans = Orphans(self._lanes, self._workplace, self._recover)
         self._background(self._orphans.look())
@@ -240,7 +243,7 @@ class Worker:
         for shard in self._store.shards:
             keys = shard.keys
             lanes = [lane for lane in self._lanes if lane.shard is shard]
-            now = await shard.queries.now()
+            now = await shard.queries.server_time()
             await shard.writes.ensure_queues([lane.stream for lane in lanes if lane.queue], QUEUE_GROUP)
             for lane in lanes:
                 if not lane.queue:
