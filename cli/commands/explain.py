@@ -17,9 +17,9 @@ from hybrid.codec import encode, shown
 from hybrid.envelope import Envelope
 from hybrid.inspect.wiring import named_in
 from hybrid.mediator.classes import SIMPLE, EventClass
-from hybrid.mediator.flow import Flow, Surroundings
+from hybrid.mediator.flow import Flow, NewStep, Surroundings
 from hybrid.mediator.mediator import Mediator
-from hybrid.mediator.record import FlowRecord
+from hybrid.mediator.record import WAIT, FlowRecord
 from hybrid.mediator.replay import replay
 from hybrid.messages import Command, Event, Message, kebab
 from hybrid.topology import Topology
@@ -52,6 +52,8 @@ class Path:
     flow: str
     version: int
     first: tuple[Sent, ...]
+    waits: tuple[str, ...] = ()
+    """The events that it waits for meanwhile, with what they must equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,9 @@ def tree(explanation: Explanation) -> Tree:
         for sent in path.first:
             to = f" → [cyan]{', '.join(sent.to)}[/]" if sent.to else " [dim](to nobody)[/]"
             branch.add(f"{sent.message}{to} [dim]{escape(compact(sent.data))}[/]")
-        if path.flow and path.first and explanation.event_class:
+        for event in path.waits:
+            branch.add(f"waits for {escape(event)}")
+        if path.flow and (path.first or path.waits) and explanation.event_class:
             branch.add("[dim]… and what follows from the answers[/]")
     return root
 
@@ -138,23 +142,24 @@ def _path(topology: Topology, cls: type[Message], event_class: EventClass, event
         )
     version = mediator.newest(cls)
     function = mediator.flows[cls][version]
+    waits: tuple[str, ...] = ()
     if event is not None:
-        commands = _first_commands(topology, mediator, event)
-        sent = tuple(_sent(topology, command) for command in commands)
+        steps = _first_steps(topology, mediator, event)
+        sent = tuple(_sent(topology, step.command) for step in steps if step.command)
+        waits = tuple(step.name for step in steps if step.kind == WAIT)
     else:
         sent = tuple(_named(topology, name) for name in named_in(function, Command))
-    return Path(event_class.value, mediator.name, function.__name__, version, sent)
+    return Path(event_class.value, mediator.name, function.__name__, version, sent, waits)
 
 
-def _first_commands(topology: Topology, mediator: Mediator, event: Event) -> list[Command]:
-    """Run a flow to its first wait; a flow's function has no effects but what it issues."""
+def _first_steps(topology: Topology, mediator: Mediator, event: Event) -> list[NewStep]:
+    """Run a flow to where it waits first; a flow's function has no effects but what it issues."""
     cls = type(event)
     data = encode(event, 1 << 30)
     envelope = Envelope("explained", event.type_name, key=event.message_key(), time=NOW)
     record = FlowRecord("explained", {"code": str(mediator.newest(cls))}, data)
-    flow = Flow(record, envelope, Surroundings(topology.catalog, 1 << 30, NOW))
-    progress = replay(mediator.flows[cls][mediator.newest(cls)], event, flow)
-    return [step.command for step in progress.issued if step.command]
+    flow = Flow(record, envelope, Surroundings(topology.catalog, 1 << 30, NOW, mediator.hears))
+    return replay(mediator.flows[cls][mediator.newest(cls)], event, flow).issued
 
 
 def _named(topology: Topology, name: str) -> Sent:

@@ -19,6 +19,7 @@ from hybrid.mediator.record import (
     FAILED,
     FIRED,
     GIVEN_UP,
+    HEARD,
     NOTHING,
     REPLY,
     RUNNING,
@@ -26,6 +27,7 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    WAIT,
     FlowRecord,
     Issued,
     Result,
@@ -43,7 +45,7 @@ WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
 SLEEPING, SLEPT = "sleeping", "slept"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED,
+    SIGNALLED: SIGNALLED, HEARD: HEARD,
 }  # fmt: skip
 
 
@@ -79,7 +81,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it."""
+    """Of a signal who gave it; of a wait the id of the event that it heard."""
     state: str
     sent: int
     taken: int
@@ -310,19 +312,22 @@ def _unfinished(record: FlowRecord, step: int) -> str:
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
+        return SLEEPING if step.kind == TIMER else WAITING if step.kind in (SIGNAL, WAIT) else ""
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
     if result.kind == SIGNALLED:
         return f"signalled by {result.by}"
+    if result.kind == HEARD:
+        return f"heard {result.type} {result.by}"
     return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
-    return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
+    brought = result and result.kind in (REPLY, HEARD)
+    return visible(topology.catalog, result.type, result.data) if result and brought else None
 
 
 def _simple(id: str, log: list[LogLine]) -> FlowView:

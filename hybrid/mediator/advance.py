@@ -14,6 +14,7 @@ from hybrid.keys import Keys
 from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, SIGNAL, TIMEOUT, TIMER, FlowRecord, Issued
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.waits import Listener, Match, listening, unlistening
 from hybrid.messages import Command
 from hybrid.streams.transitions import (
     Awaited,
@@ -45,11 +46,13 @@ class Place(NamedTuple):
     max_bytes: int
 
 
-def timeout_member(flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT) -> bytes:
+def timeout_member(
+    flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT, match: Match | None = None
+) -> bytes:
     """Return how a step's timeout stands in the schedule; the same when it is set and when it is
-    cancelled. `then`: the kind of result that the step has when it fires.
+    cancelled. `then`: the kind of result that the step has when it fires; `match`: what it waits to hear.
     """
-    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT else ())])
+    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT or match else ()), *(match or ())])
 
 
 def advance(
@@ -84,6 +87,11 @@ def advance(
         wake = wake_up(place.keys, place.mediator, record.id)
         effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
         effects += [_expected(place, record, s, wake) for s in progress.issued if s.kind == SIGNAL]
+        effects += [
+            listening(place.keys, place.mediator, s.match, Listener(record.id, record.run, s.number))
+            for s in progress.issued
+            if s.match
+        ]
     else:
         effects.append(hset(key, fields))
         ending = ["flow", record.id, "state", progress.state, "class", envelope.class_]
@@ -123,7 +131,7 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
 def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
-        step.number: Issued(step.name, crc32(step.data), now, step.timeout, step.kind)
+        step.number: Issued(step.name, crc32(step.data), now, step.timeout, step.kind, step.match)
         for step in progress.issued
     }
 
@@ -134,14 +142,14 @@ def _set_off(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep
     """
     effects = [_sent(place, record, envelope, step, step.command)] if step.command else []
     if step.timeout if step.command else (step.timeout or step.kind == TIMER) and state == RUNNING:
-        member = _member(place, record, step.number, step.kind)
+        member = _member(place, record, step.number, step)
         effects.append(schedule(place.keys.timers, step.timeout, member))
     return effects
 
 
-def _member(place: Place, record: FlowRecord, number: int, kind: str) -> bytes:
-    then = FIRED if kind == TIMER else TIMEOUT
-    return timeout_member(record.id, record.run, number, place.mediator, then)
+def _member(place: Place, record: FlowRecord, number: int, step: NewStep | Issued) -> bytes:
+    then, match = FIRED if step.kind == TIMER else TIMEOUT, Match(*step.match) if step.match else None
+    return timeout_member(record.id, record.run, number, place.mediator, then, match)
 
 
 def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, command: Command) -> Item:
@@ -195,16 +203,19 @@ def _ended(
 def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
     """Return the effect by which a step waits for its signal."""
     at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
-    timer = _member(place, record, step.number, step.kind) if step.timeout else b""
+    timer = _member(place, record, step.number, step) if step.timeout else b""
     return expect(at, step.number, timer, wake)
 
 
 def _cancelled(place: Place, record: FlowRecord) -> list[Item]:
-    """Return the effects that take the timers of a flow that is over off the schedule. Those of commands go
-    when these are acknowledged.
+    """Return the effects that take the timers of a flow that is over off the schedule, and what waits to hear
+    an event out of the index. The timers of commands go when these are acknowledged.
     """
-    return [
-        cancel(place.keys.timers, _member(place, record, number, step.kind))
-        for number, step in record.steps.items()
-        if step.kind != COMMAND and number not in record.results
-    ]
+    effects: list[Item] = []
+    for number, step in record.steps.items():
+        if step.kind != COMMAND and number not in record.results:
+            effects.append(cancel(place.keys.timers, _member(place, record, number, step)))
+            if step.match:
+                listener = Listener(record.id, record.run, number)
+                effects.append(unlistening(place.keys, place.mediator, Match(*step.match), listener))
+    return effects

@@ -8,7 +8,7 @@ there, and what it issued newly is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
@@ -29,10 +29,12 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    WAIT,
     FlowRecord,
 )
 from hybrid.mediator.signals import checked_signal
-from hybrid.messages import Command
+from hybrid.mediator.waits import Match, wanted
+from hybrid.messages import Command, Event
 
 
 class Suspended(BaseException):
@@ -41,7 +43,8 @@ class Suspended(BaseException):
 
 class NewStep(NamedTuple):
     """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of a command also that, and its packed data.
+    none) it times out, or fires; of a command also that, and its packed data; of what waits to hear an event
+    its match.
     """
 
     number: int
@@ -50,14 +53,18 @@ class NewStep(NamedTuple):
     timeout: int
     command: Command | None = None
     data: bytes = b""
+    match: Match | None = None
 
 
 class Surroundings(NamedTuple):
-    """What a run needs beside the record: the catalogue, the largest command (bytes), the time (ms)."""
+    """What a run needs beside the record: the catalogue, the largest command (bytes), the time (ms), the
+    events that the mediator hears (None when it does not matter).
+    """
 
     catalog: Catalog
     max_bytes: int
     now: int
+    hears: Collection[type[Event]] | None = None
 
 
 AT_MOST = 50
@@ -166,6 +173,26 @@ class Flow:
         """
         return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
 
+    def wait(
+        self, event: type[Event], *, match: Mapping[str, Any], timeout: timedelta | float | None = None
+    ) -> Step:
+        """Wait for an event that somebody broadcasts; awaiting it gives the event.
+
+        It is the first one of this class, broadcast after the wait was made, whose fields equal those of
+        `match`. A wait that is made before the command that leads to the event hears it for sure, since both
+        go out at once:
+
+            paid = flow.wait(InvoicePaid, match={"order_id": id}, timeout=days(30))
+            await flow.do(SendInvoice(order_id=id))
+            await paid
+
+        The class must be one that the flow declares: `@mediator.flow(…, hears=InvoicePaid)`. `timeout` as in
+        `do`. Raises ApplicationError for a match that can't be.
+        """
+        what = wanted(self._heard(event), match)
+        number = self._issue(WAIT, what.words, _ms(timeout), data=what.values, match=what.match)
+        return Step(self, [number], single=True)
+
     def race(self, *steps: Step) -> Race:
         """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
 
@@ -231,8 +258,28 @@ class Flow:
         data = encode(command, self._surroundings.max_bytes)
         return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
 
+    def _heard(self, event: Any) -> type[Event]:
+        """Return an event class that the flow may wait for. Raises ApplicationError for any other."""
+        if not isinstance(event, type) or not issubclass(event, Event) or event is Event:
+            raise ApplicationError(f"flow.wait takes an Event class, got {event!r}")
+        hears = self._surroundings.hears
+        if hears is not None and event not in hears:
+            known = ", ".join(sorted(cls.__name__ for cls in hears)) or "nothing"
+            raise ApplicationError(
+                f"flow.wait({event.__name__}): the mediator hears {known}. Say what its flows wait for:"
+                f" @mediator.flow(…, hears={event.__name__})"
+            )
+        heard: type[Event] = event
+        return heard
+
     def _issue(
-        self, kind: str, name: str, timeout: int, command: Command | None = None, data: bytes = b""
+        self,
+        kind: str,
+        name: str,
+        timeout: int,
+        command: Command | None = None,
+        data: bytes = b"",
+        match: Match | None = None,
     ) -> int:
         """Return the number of a step; issue it unless it is on record. Raises NonDeterministicFlow when that
         says something else.
@@ -242,7 +289,7 @@ class Flow:
         number = self._steps
         recorded = self.record.steps.get(number)
         if recorded is None:
-            self.new_steps.append(NewStep(number, kind, name, timeout, command, data))
+            self.new_steps.append(NewStep(number, kind, name, timeout, command, data, match))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
         elif recorded.checksum != crc32(data):

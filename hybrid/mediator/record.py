@@ -6,14 +6,17 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: running, completed, refused or failed
 need                                      how many results are awaited
-step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
-                                          kind: a command
+step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind, match];
+                                          without a kind: a command; `match`: of what waits to hear an event
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack of what flow.now(), random() and uuid() gave
 signal:ID                                 msgpack Result, of a signal; empty when a step has taken it
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
+wait:N                                    of a step that waits to hear an event: since when (ms), on its own
+                                          shard and on others
+heard:ID                                  of an event that was heard: the newest step that could hear it then
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -29,17 +32,17 @@ from hybrid.codec import pack, unpack
 RUNNING, COMPLETED, REFUSED, FAILED = "running", "completed", "refused", "failed"
 IN_REPAIR = "in repair by "
 """How a stuck step's reason begins while a program tries to repair the command."""
-COMMAND, TIMER, SIGNAL = "command", "timer", "signal"
+COMMAND, TIMER, SIGNAL, WAIT = "command", "timer", "signal", "wait"
 """The kinds of steps: a command is acknowledged by its processor, a timer fires, a signal comes from
-outside."""
+outside, and what waits hears an event that somebody broadcasts."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
-FIRED, SIGNALLED = "fired", "signalled"
+FIRED, SIGNALLED, HEARD = "fired", "signalled", "heard"
 """The kinds of results."""
 
 
 class Result(NamedTuple):
     """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, given up, fired (a
-    timer), or signalled. Times in ms.
+    timer), signalled, or heard: then `by` is the event's id. Times in ms.
     """
 
     kind: str
@@ -71,11 +74,13 @@ class Issued(NamedTuple):
     sent: int
     timeout: int = 0
     kind: str = COMMAND
+    match: tuple[str, str, bytes] | None = None
+    """Of what waits to hear an event: a Match (see waits.py)."""
 
     @property
     def label(self) -> str:
         """What people call it."""
-        return f"signal {self.name}" if self.kind == SIGNAL else self.name
+        return f"{self.kind} {self.name}" if self.kind in (SIGNAL, WAIT) else self.name
 
     @property
     def is_from_outside(self) -> bool:

@@ -23,6 +23,7 @@ from hybrid.mediator.record import FAILED, RUNNING, FlowRecord
 from hybrid.mediator.replay import Progress, Run
 from hybrid.messages import Event
 from hybrid.runtime.delivery import Delivery
+from hybrid.runtime.hearing import Hearing, is_broadcast
 from hybrid.runtime.runner import Runner
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import ALREADY_HANDLED, APPLIED, CHECK_FAILED, Item, Transition, hdel
@@ -52,16 +53,23 @@ class Step(NamedTuple):
 class MediatorRunner(Runner):
     """Runs a mediator's flows on one shard. What it has in memory is a cache: any number of them compete."""
 
-    def __init__(self, mediator: Mediator, shard: Shard, workplace: Workplace) -> None:
+    def __init__(
+        self, mediator: Mediator, shard: Shard, workplace: Workplace, shards: Sequence[Shard]
+    ) -> None:
         super().__init__(mediator.name, shard, workplace)
         self._mediator = mediator
+        self._hearing = Hearing(self, shards)
         self._kept = KeptRuns()
         self._reruns: Counter[Callable[..., Any]] = Counter()
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Sort deliveries by flow and carry them on."""
         work: Work = {}
+        heard: list[Delivery] = []
         for delivery in deliveries:
+            if is_broadcast(delivery):
+                heard.append(delivery)
+                continue
             try:
                 flow = self._flow_of(delivery)
             except HybridError as error:
@@ -70,6 +78,8 @@ class MediatorRunner(Runner):
                 work.setdefault(flow, []).append(delivery)
         if work:
             self.spawn(self._carry_on(work))
+        if heard:
+            self.spawn(self._hearing.hear(heard))
 
     def drop_waiting(self) -> list[Delivery]:
         """End the kept runs: the worker stops."""
@@ -145,7 +155,8 @@ class MediatorRunner(Runner):
             record.facts["started"] = str(now)
         try:
             function, event = self._function(record, envelope)
-            surroundings = Surroundings(self.catalog, self.settings.max_message_bytes, now)
+            largest, hears = self.settings.max_message_bytes, self._mediator.hears
+            surroundings = Surroundings(self.catalog, largest, now, hears)
             run = Run(function, event, Flow(record, envelope, surroundings))
         except Exception as error:  # also of a function that does not take an event and a flow
             record.facts.setdefault("code", "0")

@@ -1,0 +1,149 @@
+"""Hearing: finds the flows of a mediator that wait for a broadcast event, on all shards, and gives it to
+them.
+
+Each that waits is told in one settle on its own shard; only then is the delivery of the event settled. Who
+hears an event again, after a crash, finds those waiting that were not told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hybrid.broker import log as outcomes
+from hybrid.broker.outputs import wake_up
+from hybrid.broker.settler import FAILED
+from hybrid.broker.shard import Shard
+from hybrid.envelope import Envelope
+from hybrid.errors import HandlerError, ServerUnavailable, UndecodableMessage
+from hybrid.mediator.advance import timeout_member
+from hybrid.mediator.record import HEARD, TIMEOUT, Result
+from hybrid.mediator.waits import Listener, Match, descriptions, digest_of, waiting
+from hybrid.messages import Event
+from hybrid.runtime.delivery import Delivery
+from hybrid.runtime.runner import Runner
+from hybrid.streams.transitions import APPLIED, Heard, Transition, cancel, hear, result
+
+BROADCAST = b"broadcast"
+"""The field of what came by a topic: set when it is taken, and stays with the message."""
+
+
+class Audible(NamedTuple):
+    """A delivery that flows may wait for."""
+
+    delivery: Delivery
+    envelope: Envelope
+    event: Event
+
+
+class Listening(NamedTuple):
+    """Who, on one shard, waits for one event."""
+
+    shard: Shard
+    match: Match
+    listener: Listener
+
+
+def is_broadcast(delivery: Delivery) -> bool:
+    """Tell whether a delivery came by a topic, also when it was handed back or sent back since."""
+    if not delivery.lane.queue:
+        delivery.fields[BROADCAST] = b"1"
+    return BROADCAST in delivery.fields
+
+
+class Hearing:
+    """Hears events for the flows of one mediator, those of one shard in the order in which they came."""
+
+    def __init__(self, runner: Runner, shards: Sequence[Shard]) -> None:
+        self._runner = runner
+        self._shards = shards
+        self._turn = asyncio.Lock()
+
+    async def hear(self, deliveries: Sequence[Delivery]) -> None:
+        """Give events to the flows that wait for them, and settle them."""
+        audible = [found for delivery in deliveries if (found := self._read(delivery))]
+        async with self._turn:
+            waits = await self._all_who_wait(audible)
+            told = [self._tell(one, found) for one, found in zip(audible, waits, strict=True)]
+            for one, futures in zip(audible, told, strict=True):
+                self._settle(one, [await future for future in futures])
+
+    def _read(self, delivery: Delivery) -> Audible | None:
+        try:
+            envelope = self._runner.envelope(delivery)
+            event = self._runner.decode(envelope, delivery)
+            if not isinstance(event, Event):
+                raise UndecodableMessage(f"a {envelope.type} is no event: nobody waits for it")
+        except Exception as error:  # whatever is wrong with a message, the next one goes on
+            self._runner.fail(delivery, error)
+            return None
+        return Audible(delivery, envelope, event)
+
+    async def _all_who_wait(self, audible: Sequence[Audible]) -> list[list[Listening]]:
+        """Return who waits for each of these events."""
+        found: list[list[Listening]] = [[] for _ in audible]
+        for shard in self._shards:
+            pause = 0.05
+            while True:
+                try:
+                    for known, more in zip(found, await self._who_wait(shard, audible), strict=True):
+                        known.extend(more)
+                    break
+                except ServerUnavailable:
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 1.0)
+        return found
+
+    async def _who_wait(self, shard: Shard, audible: Sequence[Audible]) -> list[list[Listening]]:
+        keys, mediator = shard.keys, self._runner.component
+        found: list[list[Listening]] = [[] for _ in audible]
+        in_use = descriptions(await shard.queries.hash(keys.matches(mediator)))
+        sought: list[tuple[int, Match]] = []
+        for n, (_, envelope, event) in enumerate(audible):
+            for fields in in_use.get(envelope.type, ()):
+                if digest := digest_of(event, fields):
+                    sought.append((n, Match(envelope.type, fields, digest)))
+        pairs = [(keys.waits(mediator, match.type), match.digest) for _, match in sought]
+        members = await shard.queries.prefixed(pairs) if pairs else []
+        for (n, match), listeners in zip(sought, members, strict=True):
+            found[n] += [Listening(shard, match, Listener.read(member)) for member in listeners]
+        return found
+
+    def _tell(self, one: Audible, waits: Sequence[Listening]) -> list[asyncio.Future[int]]:
+        """Give an event to the steps that wait for it."""
+        newest: dict[str, int] = {}
+        for _, _, (flow, _, step, _) in waits:
+            newest[flow] = max(step, newest.get(flow, 0))
+        return [self._give(one, each, newest[each.listener.flow]) for each in waits]
+
+    def _give(self, one: Audible, to: Listening, newest: int) -> asyncio.Future[int]:
+        shard, match, listener = to
+        keys, mediator = shard.keys, self._runner.component
+        delivery, envelope, _ = one
+        flow, run, step, _ = listener
+        elsewhere = shard is not self._runner.shard
+        heard = Heard(keys.flow(flow), run, step, newest, envelope.id, envelope.time, elsewhere)
+        now, data = self._runner.workplace.clock.now(), delivery.fields.get(b"data", b"")
+        value = Result(HEARD, envelope.type, envelope.version, data, envelope.id, 1, delivery.taken, now)
+        transition = Transition(
+            (),
+            (hear(waiting(keys, mediator, match, listener), heard),),
+            (
+                result(heard.flow, run, str(step), value.packed(), wake_up(keys, mediator, flow)),
+                cancel(keys.timers, timeout_member(flow, run, step, mediator, TIMEOUT, match)),
+            ),
+        )
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        shard.settler.put(transition, told.set_result)
+        return told
+
+    def _settle(self, one: Audible, codes: Sequence[int]) -> None:
+        """Settle an event's delivery: those who waited have been told."""
+        if FAILED in codes:
+            error = HandlerError("the server refused what a flow heard; the worker's log says why")
+            self._runner.fail(one.delivery, error)
+            return
+        number = codes.count(APPLIED)
+        flows = "flow" if number == 1 else "flows"
+        self._runner.end(one.delivery, outcomes.DONE, (), f"heard by {number} {flows}" if number else "")
