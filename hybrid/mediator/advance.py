@@ -171,6 +171,7 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, c
         record.run,
         step.number,
         place.mediator,
+        retry=step.retry.written() if step.retry else "",
     )
     return command_output(place.keys, out, step.data)
 

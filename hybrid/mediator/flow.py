@@ -35,6 +35,7 @@ from hybrid.mediator.record import (
 from hybrid.mediator.signals import checked_signal
 from hybrid.mediator.waits import Match, wanted
 from hybrid.messages import Command, Event
+from hybrid.policy import RetryPolicy
 
 
 class Suspended(BaseException):
@@ -43,8 +44,8 @@ class Suspended(BaseException):
 
 class NewStep(NamedTuple):
     """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of a command also that, and its packed data; of what waits to hear an event
-    its match.
+    none) it times out, or fires; of a command also that, its packed data, and its own retry policy; of what
+    waits to hear an event its match.
     """
 
     number: int
@@ -54,6 +55,7 @@ class NewStep(NamedTuple):
     command: Command | None = None
     data: bytes = b""
     match: Match | None = None
+    retry: RetryPolicy | None = None
 
 
 class Surroundings(NamedTuple):
@@ -143,20 +145,28 @@ class Flow:
         self._replies: list[object] = []
         self.closed = False
 
-    def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
+    def do(
+        self, command: Command, *, timeout: timedelta | float | None = None, retry: RetryPolicy | None = None
+    ) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
 
         `timeout` is a timedelta or seconds; when it passes without an acknowledgement, StepTimeout is
         raised. CommandFailed is raised when the command failed and was given up. Steps may be made first
-        and awaited later: their commands run side by side.
+        and awaited later: their commands run side by side. `retry` says how often this command is tried,
+        whatever its handler says.
         """
-        return Step(self, [self._send(command, timeout)], single=True)
+        return Step(self, [self._send(command, timeout, retry)], single=True)
 
-    def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
+    def all(
+        self,
+        *commands: Command,
+        timeout: timedelta | float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Step:
         """Send commands side by side; awaiting the step gives the list of their replies, when all have
-        come.
+        come. `timeout` and `retry` are for each, as in `do`.
         """
-        return Step(self, [self._send(command, timeout) for command in commands], single=False)
+        return Step(self, [self._send(command, timeout, retry) for command in commands], single=False)
 
     def sleep(self, duration: timedelta | float) -> Step:
         """Wait for a time: a timedelta or seconds. It stands on record and needs no process meanwhile;
@@ -209,18 +219,19 @@ class Flow:
         *,
         at_most: int = AT_MOST,
         timeout: timedelta | float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> list[Any]:
         """Send many commands, `at_most` side by side; give the replies in the order of the commands.
 
         The next ones are sent when those before have their results, so that a flow is run again once for each
-        `at_most` commands, not for each one. `timeout` is for each, as in `do`.
+        `at_most` commands, not for each one. `timeout` and `retry` are for each, as in `do`.
         """
         if at_most < 1:
             raise ApplicationError(f"flow.map sends at least 1 command at a time, not {at_most}")
         replies: list[Any] = []
         left = iter(commands)
         while some := list(islice(left, at_most)):
-            replies += await self.all(*some, timeout=timeout)
+            replies += await self.all(*some, timeout=timeout, retry=retry)
         return replies
 
     def now(self) -> datetime:
@@ -252,11 +263,13 @@ class Flow:
             self.record.values[number] = self.new_values[number] = make()
         return self.record.values[number]
 
-    def _send(self, command: Command, timeout: timedelta | float | None) -> int:
+    def _send(self, command: Command, timeout: timedelta | float | None, retry: RetryPolicy | None) -> int:
         if not isinstance(command, Command):
             raise ApplicationError(f"flow.do takes a Command, got {type(command).__name__}")
+        if not isinstance(retry, RetryPolicy | None):
+            raise ApplicationError(f"flow.do: retry is a RetryPolicy, not {retry!r}")
         data = encode(command, self._surroundings.max_bytes)
-        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data, retry=retry)
 
     def _heard(self, event: Any) -> type[Event]:
         """Return an event class that the flow may wait for. Raises ApplicationError for any other."""
@@ -280,6 +293,7 @@ class Flow:
         command: Command | None = None,
         data: bytes = b"",
         match: Match | None = None,
+        retry: RetryPolicy | None = None,
     ) -> int:
         """Return the number of a step; issue it unless it is on record. Raises NonDeterministicFlow when that
         says something else.
@@ -289,7 +303,7 @@ class Flow:
         number = self._steps
         recorded = self.record.steps.get(number)
         if recorded is None:
-            self.new_steps.append(NewStep(number, kind, name, timeout, command, data, match))
+            self.new_steps.append(NewStep(number, kind, name, timeout, command, data, match, retry))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
         elif recorded.checksum != crc32(data):
