@@ -22,8 +22,8 @@ from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import FAILED, RUNNING, FlowRecord
 from hybrid.mediator.replay import Progress, Run
 from hybrid.messages import Event
-from hybrid.runtime.delivery import Delivery
-from hybrid.runtime.hearing import Hearing, is_broadcast
+from hybrid.runtime.delivery import BROADCAST, Delivery
+from hybrid.runtime.hearing import Hearing
 from hybrid.runtime.runner import Runner
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import ALREADY_HANDLED, APPLIED, CHECK_FAILED, Item, Transition, hdel
@@ -67,7 +67,7 @@ class MediatorRunner(Runner):
         work: Work = {}
         heard: list[Delivery] = []
         for delivery in deliveries:
-            if is_broadcast(delivery):
+            if BROADCAST in delivery.fields:
                 heard.append(delivery)
                 continue
             try:

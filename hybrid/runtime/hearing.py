@@ -25,9 +25,6 @@ from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.runner import Runner
 from hybrid.streams.transitions import APPLIED, Heard, Transition, cancel, hear, result
 
-BROADCAST = b"broadcast"
-"""The field of what came by a topic: set when it is taken, and stays with the message."""
-
 
 class Audible(NamedTuple):
     """A delivery that flows may wait for."""
@@ -43,13 +40,6 @@ class Listening(NamedTuple):
     shard: Shard
     match: Match
     listener: Listener
-
-
-def is_broadcast(delivery: Delivery) -> bool:
-    """Tell whether a delivery came by a topic, also when it was handed back or sent back since."""
-    if not delivery.lane.queue:
-        delivery.fields[BROADCAST] = b"1"
-    return BROADCAST in delivery.fields
 
 
 class Hearing:

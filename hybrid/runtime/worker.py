@@ -200,7 +200,7 @@ class Worker:
         waits for what was before.
         """
         lane = Lane(shard, shard.keys.topic(event.type_name), runner, runner.component, BASE)
-        lane.start = NOW
+        lane.start, lane.heard = NOW, True
         return lane
 
     def _every_instance(self) -> list[Ear]:

@@ -1,22 +1,33 @@
 """Waits: a flow waits for an event that somebody broadcasts, matched by fields."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from hybrid import HARD, Event, Flow, Mediator, Processor, StepTimeout
 from hybrid.codec import pack
-from hybrid.errors import ApplicationError
+from hybrid.errors import ApplicationError, ServerUnavailable
 from hybrid.inspect.flows import flow as view_of
 from hybrid.inspect.flows import summaries
 from hybrid.inspect.ledger import ledger
 from hybrid.inspect.loose import loose_flows
 from hybrid.inspect.trace import trace
 from hybrid.keys import Keys
+from hybrid.mediator.waits import Listener, listening, wanted
+from hybrid.runtime import advancing
+from hybrid.runtime.handback import hand_back
+from hybrid.streams.queries import Queries
+from hybrid.streams.transitions import Transition
 from tests.mediator.flows import failed, front_door, orders
 from tests.runtime.messages import Completed, Denied, Noted, Paid, Pay, Place, Shipped
 from tests.runtime.world import until
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -128,7 +139,11 @@ async def test_a_timeout_is_raised_and_nothing_is_left(world, front):
     assert "late" not in world.flow("f1").facts
 
 
-async def test_a_race_and_the_end_of_the_flow_takes_the_loser_out(world, front):
+@pytest.mark.parametrize("proven", [0, 100])
+async def test_the_end_of_a_flow_takes_out_what_still_waits(world, front, monkeypatch, proven):
+    """Also when its run is kept between its results."""
+    monkeypatch.setattr(advancing, "PROVEN", proven)
+
     async def place(event: Place, flow: Flow) -> Completed:
         heard, denied = (flow.wait(cls, match={"order": "o1"}, timeout=60) for cls in (Paid, Denied))
         index, event = await flow.race(heard, denied, flow.sleep(60))
@@ -350,3 +365,127 @@ async def test_what_is_no_message_goes_to_the_desk_and_comes_back_as_a_broadcast
             lambda: len(world.failures("orders")) == 4 and world.raw.xlen(world.keys.own("orders")) == 0
         )
     assert {failure.channel for failure in world.failures("orders")} == {"topic:paid", "own:orders"}
+
+
+DEADLY = """
+import asyncio, os, signal
+from hybrid import App, Settings
+from hybrid.runtime.hearing import Hearing
+from tests.mediator.flows import front_door
+from tests.mediator.test_wait import hearing, twice
+
+async def some(self, audible, all_who_wait=Hearing._all_who_wait):
+    return [found[:{most}] for found in await all_who_wait(self, audible)]
+
+def settle(self, one, codes):
+    assert codes == [1] * {most}, codes
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Hearing._all_who_wait, Hearing._settle = some, settle
+
+async def main():
+    app = App({name!r}, [front_door(), hearing(twice)], settings=Settings.load(**{settings!r}))
+    async with app.worker(["orders"]) as worker:
+        await worker.stopped.wait()
+
+asyncio.run(main())
+"""
+
+
+async def twice(event: Place, flow: Flow) -> Completed:
+    """Wait for two payments of one kind, one after the other."""
+    heard = [await flow.wait(Paid, match={"order": "o1"}) for _ in range(2)]
+    return Completed(order=" ".join(each.receipt for each in heard))
+
+
+@pytest.mark.parametrize("most", [0, 2, 5])
+async def test_a_worker_that_is_killed_between_hearing_and_settling(world, front, most):
+    """What some of those waiting have heard is not heard again by them, though they wait for the next."""
+    app = world.app(front, hearing(twice), lease_ms=300)
+    program = DEADLY.format(name=app.name, settings=app.settings.model_dump(mode="json"), most=most)
+    ids = [f"f{n}" for n in range(5)]
+    async with app.running() as client:
+        await client.send_many([(Place(order=id), id) for id in ids])
+        await until(lambda: index(world)[0] == 5)
+    async with app.client() as client:
+        await client.publish(Paid(order="o1", receipt="a"), id="e1")
+        killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=30, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert world.pending(world.keys.topic("paid"), "orders") == 1
+        assert sum(1 in world.flow(id).results for id in ids) == most
+        async with app.running():
+            await until(lambda: all(2 in world.flow(id).waits for id in ids))
+            await settled(world, 1)
+            assert all(world.flow(id).results[1].by == "e1" for id in ids)
+            await client.publish(Paid(order="o1", receipt="b"), id="e2")
+            for id in ids:
+                assert (await client.wait(id)).event == Completed(order="a b")
+            async with app.store() as store:
+                await until(lambda: _balanced(store, app))
+    assert world.raw.hgetall(world.keys.starts) == {}
+
+
+async def test_what_was_read_and_not_begun_is_handed_back_and_heard_by_another(world, front):
+    app = world.app(front, hearing(paid))
+    async with app.worker() as worker, app.client() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await waits(world)
+        (lane,) = [lane for lane in worker._lanes if not lane.queue]
+    async with app.client() as client, app.store() as store:
+        await client.publish(Paid(order="o1"), id="e1")
+        ((_, entries),) = world.raw.xreadgroup("orders", "leaving", {lane.stream: ">"})
+        lane.shard = store.shards[0]
+        assert await hand_back(lane.accept(entries, 0), [lane]) == 1
+        async with app.running():
+            assert (await client.wait("f1")).event == Completed(order="o1 r")
+            await until(lambda: _balanced(store, app))
+
+
+async def test_the_server_is_away_while_an_event_is_looked_up(world, front, monkeypatch):
+    app, refused = world.app(front, hearing(paid)), []
+    prefixed = Queries.prefixed
+
+    async def away(self, sought):
+        refused.append(1)
+        if len(refused) < 3:
+            raise ServerUnavailable("away")
+        return await prefixed(self, sought)
+
+    monkeypatch.setattr(Queries, "prefixed", away)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await waits(world)
+        await client.publish(Paid(order="o1"))
+        assert (await client.wait("f1")).event == Completed(order="o1 r")
+    assert len(refused) == 3
+
+
+async def test_an_event_that_can_not_be_given_is_for_the_desk(world, front, monkeypatch):
+    app = world.app(front, hearing(paid))
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await waits(world)
+        world.raw.hset(world.keys.flow("f1"), "need", "many")  # the script can't count it down
+        await client.publish(Paid(order="o1"))
+        failure = await world.failure("orders")
+    assert failure.message == "the server refused what a flow heard; the worker's log says why"
+
+
+async def test_many_that_wait_cost_little(world, front):
+    """20,000 flows wait: so many bytes each in the index, and an event for one of them reads one."""
+    keys, most = world.keys, 20_000
+    match = wanted(Paid, {"order": "o"}).match
+    app = world.app(front, hearing(paid))
+    async with app.store() as store:
+        await store.open()
+        shard = store.shards[0]
+        for start in range(0, most, 1_000):
+            items = []
+            for n in range(start, start + 1_000):
+                one = match._replace(digest=b"%016d" % n)
+                items.append(listening(keys, "orders", one, Listener(f"{n:024x}", 1, 3)))
+            assert await shard.settler.settle(Transition(effects=items)) == 1
+        assert index(world) == (most, {b"paid order": b"%d" % most})
+        assert world.raw.memory_usage(keys.waits("orders", "paid"), samples=0) / most < 170
+        found = await shard.queries.prefixed([(keys.waits("orders", "paid"), b"%016d" % 7)])
+    assert [list(map(Listener.read, each)) for each in found] == [[Listener(f"{7:024x}", 1, 3)]]
