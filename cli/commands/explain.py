@@ -17,10 +17,11 @@ from hybrid.codec import encode, shown
 from hybrid.envelope import Envelope
 from hybrid.inspect.wiring import named_in
 from hybrid.mediator.classes import SIMPLE, EventClass
-from hybrid.mediator.flow import Flow, NewStep, Surroundings
+from hybrid.mediator.flow import Flow, Surroundings
 from hybrid.mediator.mediator import Mediator
-from hybrid.mediator.record import WAIT, FlowRecord
+from hybrid.mediator.record import CANCEL_ON, WAIT, FlowRecord
 from hybrid.mediator.replay import replay
+from hybrid.mediator.steps import NewStep
 from hybrid.messages import Command, Event, Message, kebab
 from hybrid.topology import Topology
 
@@ -29,6 +30,7 @@ EXAMPLES = (
     '`hybrid explain place-order --data "$(cat order.json)"`: this very order'
 )
 NOW = 1_700_000_000_000
+_LISTENS = {WAIT: "waits for", CANCEL_ON: "is cancelled on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Path:
     version: int
     first: tuple[Sent, ...]
     waits: tuple[str, ...] = ()
-    """The events that it waits for meanwhile, with what they must equal."""
+    """What it listens to, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def tree(explanation: Explanation) -> Tree:
             to = f" → [cyan]{', '.join(sent.to)}[/]" if sent.to else " [dim](to nobody)[/]"
             branch.add(f"{sent.message}{to} [dim]{escape(compact(sent.data))}[/]")
         for event in path.waits:
-            branch.add(f"waits for {escape(event)}")
+            branch.add(escape(event))
         if path.flow and (path.first or path.waits) and explanation.event_class:
             branch.add("[dim]… and what follows from the answers[/]")
     return root
@@ -145,8 +147,8 @@ def _path(topology: Topology, cls: type[Message], event_class: EventClass, event
     waits: tuple[str, ...] = ()
     if event is not None:
         steps = _first_steps(topology, mediator, event)
-        sent = tuple(_sent(topology, step.command) for step in steps if step.command)
-        waits = tuple(step.name for step in steps if step.kind == WAIT)
+        sent = tuple(_sent(topology, s.message) for s in steps if isinstance(s.message, Command))
+        waits = tuple(f"{_LISTENS[step.kind]} {step.name}" for step in steps if step.kind in _LISTENS)
     else:
         sent = tuple(_named(topology, name) for name in named_in(function, Command))
     return Path(event_class.value, mediator.name, function.__name__, version, sent, waits)
@@ -157,8 +159,11 @@ def _first_steps(topology: Topology, mediator: Mediator, event: Event) -> list[N
     cls = type(event)
     data = encode(event, 1 << 30)
     envelope = Envelope("explained", event.type_name, key=event.message_key(), time=NOW)
-    record = FlowRecord("explained", {"code": str(mediator.newest(cls))}, data)
-    flow = Flow(record, envelope, Surroundings(topology.catalog, 1 << 30, NOW, mediator.hears))
+    record = FlowRecord("explained", {"code": str(mediator.newest(cls))}, event=data)
+    surroundings = Surroundings(
+        topology.catalog, 1 << 30, NOW, lambda cls: topology.front_of(cls).name, mediator.hears
+    )
+    flow = Flow(record, envelope, surroundings)
     return replay(mediator.flows[cls][mediator.newest(cls)], event, flow).issued
 
 

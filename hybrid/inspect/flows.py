@@ -14,6 +14,7 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
+    CANCEL_ON,
     COMMAND,
     COMPLETED,
     FAILED,
@@ -42,13 +43,14 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT = "sleeping", "slept"
+SLEEPING, SLEPT, LISTENING = "sleeping", "slept", "listening"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
     SIGNALLED: SIGNALLED, HEARD: HEARD,
 }  # fmt: skip
 
-
+_MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, CANCEL_ON: LISTENING}
+"""What is said of steps without a message, as long as they have no result."""
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
 """States of an event without a flow, by the outcome of its last delivery."""
 
@@ -304,15 +306,15 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
-    if record.steps[step].kind == TIMER:
-        return SLEEPING
+    if record.steps[step].kind in (TIMER, CANCEL_ON):
+        return SLEEPING if record.steps[step].kind == TIMER else LISTENING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind in (SIGNAL, WAIT) else ""
+        return _MEANWHILE.get(step.kind, "")
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"

@@ -11,30 +11,44 @@ import random
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 from zlib import crc32
 
 from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
-from hybrid.ids import new_id
+from hybrid.errors import (
+    ApplicationError,
+    ChildFailed,
+    CommandFailed,
+    ForeignAwait,
+    NonDeterministicFlow,
+    StepTimeout,
+)
+from hybrid.ids import child_id, new_id
 from hybrid.mediator.record import (
+    CANCEL_ON,
+    CANCELLED,
+    CHILD,
     COMMAND,
+    FAILED,
     FIRED,
     GIVEN_UP,
     NOTHING,
+    REFUSED,
     SIGNAL,
     SIGNALLED,
     TIMEOUT,
     TIMER,
     WAIT,
+    Compensation,
     FlowRecord,
 )
 from hybrid.mediator.signals import checked_signal
-from hybrid.mediator.waits import Match, wanted
-from hybrid.messages import Command, Event
+from hybrid.mediator.steps import PAUSE, NewStep, Race, Step
+from hybrid.mediator.waits import wanted
+from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
 
 
@@ -42,88 +56,32 @@ class Suspended(BaseException):
     """The run is over for now. Passes through `except Exception` in user code."""
 
 
-class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of a command also that, its packed data, and its own retry policy; of what
-    waits to hear an event its match.
-    """
+class Anew(BaseException):
+    """The flow goes on from its start with another event. Passes through `except Exception` in user code."""
 
-    number: int
-    kind: str
-    name: str
-    timeout: int
-    command: Command | None = None
-    data: bytes = b""
-    match: Match | None = None
-    retry: RetryPolicy | None = None
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+
+def _no_front(event: type[Message]) -> str:
+    raise ApplicationError(f"{event.type_name} is no initiating event")
 
 
 class Surroundings(NamedTuple):
-    """What a run needs beside the record: the catalogue, the largest command (bytes), the time (ms), the
-    events that the mediator hears (None when it does not matter).
+    """What a run needs beside the record: the catalogue, the largest message (bytes), the time (ms), the name
+    of the simple mediator by which events of a class come in, and the events that the mediator hears (None
+    when it does not matter).
     """
 
     catalog: Catalog
     max_bytes: int
     now: int
+    front_of: Callable[[type[Message]], str] = _no_front
     hears: Collection[type[Event]] | None = None
 
 
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
-PAUSE = object()
-"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is
-foreign."""
-
-
-class Step:
-    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all`, `sleep`…"""
-
-    __slots__ = ("_flow", "_numbers", "_single")
-
-    def __init__(self, flow: Flow, numbers: list[int], single: bool) -> None:
-        self._flow = flow
-        self._numbers = numbers
-        self._single = single
-
-    def __await__(self) -> Generator[object, None, Any]:
-        while missing := self.missing():
-            yield from self._flow._pause(missing, len(missing))
-        return self.given()
-
-    def missing(self) -> list[int]:
-        """Return the numbers of those that have no result yet."""
-        results = self._flow.record.results
-        return [number for number in self._numbers if number not in results]
-
-    def done(self) -> int:
-        """Return when (ms) the last of them had its result."""
-        return max((self._flow.record.results[number].done for number in self._numbers), default=0)
-
-    def given(self) -> Any:
-        """Return what awaiting it gives, when nothing is missing any more; or raise."""
-        results = [self._flow._result(number) for number in self._numbers]
-        return results[0] if self._single else results
-
-
-class Race:
-    """Several steps, of which the first to have its result is awaited. Made by `flow.race`."""
-
-    __slots__ = ("_flow", "_steps")
-
-    def __init__(self, flow: Flow, steps: tuple[Step, ...]) -> None:
-        self._flow = flow
-        self._steps = steps
-
-    def __await__(self) -> Generator[object, None, tuple[int, Any]]:
-        while all(missing := [step.missing() for step in self._steps]):
-            yield from self._flow._pause(sorted({number for some in missing for number in some}), need=1)
-        index = int(self._flow._recorded(self._first))
-        return index, self._steps[index].given()
-
-    def _first(self) -> int:
-        """Return which one is first. It stands on record: a re-run finds the results of others there, too."""
-        return min((step.done(), index) for index, step in enumerate(self._steps) if not step.missing())[1]
 
 
 class Flow:
@@ -136,12 +94,14 @@ class Flow:
         self.id = record.id
         self.run = record.run
         self.new_steps: list[NewStep] = []
-        self.new_values: dict[int, Any] = {}
+        self.new_values: dict[int, tuple[Any, int]] = {}
+        self.new_undos: dict[int, Compensation] = {}
         self.waiting: list[int] = []
         self.need = 0
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
+        self._undos = 0
         self._replies: list[object] = []
         self.closed = False
 
@@ -199,9 +159,13 @@ class Flow:
         The class must be one that the flow declares: `@mediator.flow(…, hears=InvoicePaid)`. `timeout` as in
         `do`. Raises ApplicationError for a match that can't be.
         """
-        what = wanted(self._heard(event), match)
-        number = self._issue(WAIT, what.words, _ms(timeout), data=what.values, match=what.match)
-        return Step(self, [number], single=True)
+        return Step(self, [self._listen(WAIT, event, match, timeout)], single=True)
+
+    def cancel_on(self, event: type[Event], *, match: Mapping[str, Any]) -> None:
+        """Have an event that somebody broadcasts cancel the flow, with everything undone that it has
+        registered, until it ends. Which event, and what it raises: as `wait`.
+        """
+        self._listen(CANCEL_ON, event, match, None)
 
     def race(self, *steps: Step) -> Race:
         """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
@@ -212,6 +176,53 @@ class Flow:
         if not steps or not all(isinstance(step, Step) for step in steps):
             raise ApplicationError("flow.race takes steps, as flow.do(…) and flow.sleep(…) make them")
         return Race(self, steps)
+
+    def child(self, event: Event, *, timeout: timedelta | float | None = None) -> Step:
+        """Have another flow done: send an initiating event, which is classified like any other.
+
+        Awaiting the step gives the event that the child ended with (None when it has none, as a simple one).
+        ChildFailed is raised when it was refused, cancelled, or failed for good. A child that goes wrong
+        waits at the desk, and its parent for it. A child is cancelled with its parent. `timeout` as in `do`;
+        the child goes on.
+        """
+        if not isinstance(event, Event):
+            raise ApplicationError(f"flow.child takes an initiating Event, got {type(event).__name__}")
+        front = self._surroundings.front_of(type(event))
+        data = encode(event, self._surroundings.max_bytes)
+        return Step(
+            self, [self._issue(CHILD, event.type_name, _ms(timeout), event, data, front)], single=True
+        )
+
+    def undo(self, command: Command) -> None:
+        """Register what makes up for what was done: sent when the flow is refused, cancelled, promoted, or
+        ends by a step that failed.
+
+        The commands are sent one after the other, the last registered first, when everything under way has
+        ended; each is retried as any command. One that may have to undo what was perhaps not done is
+        registered before the step, else after it.
+        """
+        if not isinstance(command, Command):
+            raise ApplicationError(f"flow.undo takes a Command, got {type(command).__name__}")
+        self._open()
+        self._undos += 1
+        data = encode(command, self._surroundings.max_bytes)
+        recorded = self.record.undos.get(self._undos)
+        if recorded is None:
+            made = Compensation(
+                command.type_name, command.type_version, data, command.message_key(), self._steps
+            )
+            self.new_undos[self._undos] = self.record.undos[self._undos] = made
+        elif (recorded.type, recorded.data) != (command.type_name, data):
+            now = command.type_name + (" with other data" if recorded.type == command.type_name else "")
+            raise NonDeterministicFlow(self.id, self._steps, f"undo {recorded.type}", f"undo {now}")
+
+    def continue_as_new(self, event: Event) -> NoReturn:
+        """Begin anew with another event of the same class, as the same flow and its next run: what is on
+        record of this run goes, so that a flow may run for ever.
+
+        What it has registered to be undone goes, too; signals that no step has taken stay.
+        """
+        raise Anew(event)
 
     async def map(
         self,
@@ -248,8 +259,12 @@ class Flow:
 
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.waiting = [], {}, []
+        self.new_steps, self.new_values, self.new_undos, self.waiting = [], {}, {}, []
         self._surroundings = self._surroundings._replace(now=now)
+
+    def packed(self, event: Event) -> bytes:
+        """Return the data of an event that the flow ends with. Raises MessageTooLarge, InvalidMessage."""
+        return encode(event, self._surroundings.max_bytes)
 
     def brought(self, event: object) -> bool:
         """Tell whether this very event came from a step: then it has been broadcast already."""
@@ -260,8 +275,8 @@ class Flow:
         self._values += 1
         number = self._values
         if number not in self.record.values:
-            self.record.values[number] = self.new_values[number] = make()
-        return self.record.values[number]
+            self.record.values[number] = self.new_values[number] = make(), self._steps
+        return self.record.values[number][0]
 
     def _send(self, command: Command, timeout: timedelta | float | None, retry: RetryPolicy | None) -> int:
         if not isinstance(command, Command):
@@ -269,31 +284,25 @@ class Flow:
         if not isinstance(retry, RetryPolicy | None):
             raise ApplicationError(f"flow.do: retry is a RetryPolicy, not {retry!r}")
         data = encode(command, self._surroundings.max_bytes)
-        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data, retry=retry)
+        number = self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+        self._amend(number, retry=retry)
+        return number
 
-    def _heard(self, event: Any) -> type[Event]:
-        """Return an event class that the flow may wait for. Raises ApplicationError for any other."""
-        if not isinstance(event, type) or not issubclass(event, Event) or event is Event:
-            raise ApplicationError(f"flow.wait takes an Event class, got {event!r}")
-        hears = self._surroundings.hears
-        if hears is not None and event not in hears:
-            known = ", ".join(sorted(cls.__name__ for cls in hears)) or "nothing"
-            raise ApplicationError(
-                f"flow.wait({event.__name__}): the mediator hears {known}. Say what its flows wait for:"
-                f" @mediator.flow(…, hears={event.__name__})"
-            )
-        heard: type[Event] = event
-        return heard
+    def _listen(self, kind: str, event: Any, match: Any, timeout: timedelta | float | None) -> int:
+        """Return the number of a step that waits to hear an event."""
+        what = wanted(f"flow.{kind.replace('-', '_')}", event, match, self._surroundings.hears)
+        number = self._issue(kind, what.words, _ms(timeout), data=what.values)
+        self._amend(number, match=what.match)
+        return number
 
     def _issue(
         self,
         kind: str,
         name: str,
         timeout: int,
-        command: Command | None = None,
+        message: Message | None = None,
         data: bytes = b"",
-        match: Match | None = None,
-        retry: RetryPolicy | None = None,
+        front: str = "",
     ) -> int:
         """Return the number of a step; issue it unless it is on record. Raises NonDeterministicFlow when that
         says something else.
@@ -303,12 +312,17 @@ class Flow:
         number = self._steps
         recorded = self.record.steps.get(number)
         if recorded is None:
-            self.new_steps.append(NewStep(number, kind, name, timeout, command, data, match, retry))
+            self.new_steps.append(NewStep(number, kind, name, timeout, message, data, front))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
         elif recorded.checksum != crc32(data):
             raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
+
+    def _amend(self, number: int, **facts: Any) -> None:
+        """Say more of a step, if it is new."""
+        if self.new_steps and self.new_steps[-1].number == number:
+            self.new_steps[-1] = self.new_steps[-1]._replace(**facts)
 
     def _pause(self, missing: list[int], need: int) -> Generator[object]:
         """End the run until so many of the missing results have come."""
@@ -325,6 +339,10 @@ class Flow:
             raise CommandFailed(self.id, number, name, result.data.decode())
         if result.kind in (NOTHING, FIRED):
             return None
+        if result.kind in (REFUSED, CANCELLED, FAILED):
+            event = self._surroundings.catalog.decode(result.type, result.data) if result.type else None
+            child = child_id(self.id, self.run, number)
+            raise ChildFailed(child, result.kind, event, "" if event else result.data.decode())
         if result.kind == SIGNALLED:
             return result.said
         reply = self._surroundings.catalog.decode(result.type, result.data)

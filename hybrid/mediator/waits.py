@@ -8,7 +8,7 @@ description, however many flows wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -22,11 +22,14 @@ from pydantic import TypeAdapter, ValidationError
 from hybrid.codec import pack
 from hybrid.errors import ApplicationError
 from hybrid.keys import Keys
+from hybrid.mediator.record import CANCEL_ON, FlowRecord
 from hybrid.messages import Event, hides, problems
 from hybrid.streams.transitions import Item, Waiting, listen, unlisten
 
 DIGEST = 16
 """Bytes of a digest."""
+APART = 1_000
+"""The clocks of the servers of a cluster may be so far (ms) apart."""
 LONGEST = 60
 """Letters of a value where people see it."""
 
@@ -42,7 +45,9 @@ class Match(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """A step of a run of a flow that waits to hear an event; `cancels` when the event cancels the flow."""
+    """A step of a run of a flow that waits to hear an event. What `cancels` the flow is of all its runs (0),
+    since a run that begins in the middle keeps it.
+    """
 
     flow: str
     run: int
@@ -72,12 +77,21 @@ class Wanted(NamedTuple):
     values: bytes
 
 
-def wanted(cls: type[Event], match: Any) -> Wanted:
-    """Return what a match asks for: fields of an event class and plain values that they must equal.
+def wanted(what: str, cls: Any, match: Any, hears: Collection[type[Event]] | None = None) -> Wanted:
+    """Return what a flow asks to hear: an event class that its mediator `hears` (None: any), its fields, and
+    the plain values that they must equal. `what` is what the flow has called.
 
-    Raises ApplicationError for what can't be matched.
+    Raises ApplicationError for what can't be heard, or matched.
     """
-    who = f"flow.wait({getattr(cls, '__name__', cls)}, match=…)"
+    if not isinstance(cls, type) or not issubclass(cls, Event) or cls is Event:
+        raise ApplicationError(f"{what} takes an Event class, got {cls!r}")
+    who = f"{what}({cls.__name__}, match=…)"
+    if hears is not None and cls not in hears:
+        known = ", ".join(sorted(each.__name__ for each in hears)) or "nothing"
+        raise ApplicationError(
+            f"{who}: the mediator hears {known}. Declare what its flows listen to:"
+            f" @mediator.flow(…, hears={cls.__name__})"
+        )
     if not isinstance(match, Mapping) or not match:
         raise ApplicationError(f'{who}: match is a dict of fields and values, as {{"order_id": "O-1"}}')
     values = {name: _checked(cls, name, match[name], who) for name in match}
@@ -130,6 +144,20 @@ def listening(keys: Keys, mediator: str, match: Match, listener: Listener) -> It
 def unlistening(keys: Keys, mediator: str, match: Match, listener: Listener) -> Item:
     """Return the effect that takes a listener out of the index, if it is there."""
     return unlisten(waiting(keys, mediator, match, listener))
+
+
+def listener_of(record: FlowRecord, number: int, kind: str) -> Listener:
+    """Return a step of a kind as it waits to hear an event."""
+    cancels = kind == CANCEL_ON
+    return Listener(record.id, 0 if cancels else record.run, number, cancels)
+
+
+def since(said: bytes, at: int, *, elsewhere: bool) -> bool:
+    """Tell whether an event was broadcast (ms) since a step waits, as its record says (`wait:N`); the same as
+    settle.lua's `hear`.
+    """
+    here, there = map(int, said.split())
+    return at >= (there - APART if elsewhere else here)
 
 
 def descriptions(matches: Iterable[bytes]) -> dict[str, list[str]]:

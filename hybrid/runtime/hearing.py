@@ -8,22 +8,35 @@ hears an event again, after a crash, finds those waiting that were not told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from hybrid.broker import log as outcomes
 from hybrid.broker.outputs import wake_up
-from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
-from hybrid.errors import HandlerError, ServerUnavailable, UndecodableMessage
-from hybrid.mediator.advance import timeout_member
-from hybrid.mediator.record import HEARD, TIMEOUT, Result
-from hybrid.mediator.waits import Listener, Match, descriptions, digest_of, waiting
+from hybrid.errors import FlowEnded, HandlerError, ServerUnavailable, UndecodableMessage
+from hybrid.mediator.ending import timeout_member
+from hybrid.mediator.record import HEARD, TIMEOUT, Deed, FlowRecord, Result
+from hybrid.mediator.steering import cancelling
+from hybrid.mediator.waits import Listener, Match, descriptions, digest_of, since, waiting
 from hybrid.messages import Event
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.runner import Runner
-from hybrid.streams.transitions import APPLIED, Heard, Transition, cancel, hear, result
+from hybrid.streams.transitions import (
+    ALREADY_HANDLED,
+    APPLIED,
+    CHECK_FAILED,
+    Heard,
+    Transition,
+    cancel,
+    hear,
+    result,
+)
+
+T = TypeVar("T")
+_FINE = (APPLIED, ALREADY_HANDLED)
 
 
 class Audible(NamedTuple):
@@ -57,7 +70,7 @@ class Hearing:
             waits = await self._all_who_wait(audible)
             told = [self._tell(one, found) for one, found in zip(audible, waits, strict=True)]
             for one, futures in zip(audible, told, strict=True):
-                self._settle(one, [await future for future in futures])
+                self._settle(one, await asyncio.gather(*futures, return_exceptions=True))
 
     def _read(self, delivery: Delivery) -> Audible | None:
         try:
@@ -74,15 +87,9 @@ class Hearing:
         """Return who waits for each of these events."""
         found: list[list[Listening]] = [[] for _ in audible]
         for shard in self._shards:
-            pause = 0.05
-            while True:
-                try:
-                    for known, more in zip(found, await self._who_wait(shard, audible), strict=True):
-                        known.extend(more)
-                    break
-                except ServerUnavailable:
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, 1.0)
+            waits = await _patiently(partial(self._who_wait, shard, audible))
+            for known, more in zip(found, waits, strict=True):
+                known.extend(more)
         return found
 
     async def _who_wait(self, shard: Shard, audible: Sequence[Audible]) -> list[list[Listening]]:
@@ -105,7 +112,12 @@ class Hearing:
         newest: dict[str, int] = {}
         for _, _, (flow, _, step, _) in waits:
             newest[flow] = max(step, newest.get(flow, 0))
-        return [self._give(one, each, newest[each.listener.flow]) for each in waits]
+        return [
+            asyncio.ensure_future(self._cancel(one, each))
+            if each.listener.cancels
+            else self._give(one, each, newest[each.listener.flow])
+            for each in waits
+        ]
 
     def _give(self, one: Audible, to: Listening, newest: int) -> asyncio.Future[int]:
         shard, match, listener = to
@@ -128,12 +140,43 @@ class Hearing:
         shard.settler.put(transition, told.set_result)
         return told
 
-    def _settle(self, one: Audible, codes: Sequence[int]) -> None:
+    async def _cancel(self, one: Audible, to: Listening) -> int:
+        """Cancel a flow on an event, unless it has ended meanwhile; return the code of the settle."""
+        shard, _, listener = to
+        keys, envelope = shard.keys, one.envelope
+        deed = Deed(envelope.source or envelope.type, f"heard {envelope.type} {envelope.id}", 0)
+        while True:
+            fields = await _patiently(lambda: shard.queries.hash(keys.flow(listener.flow)))
+            said = fields.get(b"wait:%d" % listener.step)
+            elsewhere = shard is not self._runner.shard
+            if not said or not since(said, envelope.time, elsewhere=elsewhere):
+                return ALREADY_HANDLED
+            record = FlowRecord.read(listener.flow, fields)
+            try:
+                made = cancelling(keys, record, deed._replace(at=self._runner.workplace.clock.now()))
+            except FlowEnded:
+                return ALREADY_HANDLED
+            if (code := await shard.settler.settle(made)) != CHECK_FAILED:
+                return code
+
+    def _settle(self, one: Audible, codes: Sequence[int | BaseException]) -> None:
         """Settle an event's delivery: those who waited have been told."""
-        if FAILED in codes:
-            error = HandlerError("the server refused what a flow heard; the worker's log says why")
-            self._runner.fail(one.delivery, error)
+        refused = HandlerError("the server refused what a flow heard; the worker's log says why")
+        errors = [code if isinstance(code, BaseException) else refused for code in codes if code not in _FINE]
+        if errors:
+            self._runner.fail(one.delivery, errors[0])
             return
         number = codes.count(APPLIED)
         flows = "flow" if number == 1 else "flows"
         self._runner.end(one.delivery, outcomes.DONE, (), f"heard by {number} {flows}" if number else "")
+
+
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Return what can be read, when the server is there."""
+    pause = 0.05
+    while True:
+        try:
+            return await read()
+        except ServerUnavailable:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)

@@ -337,7 +337,7 @@ async def test_what_is_not_declared_is_refused_with_what_to_write(world, front):
     failure = await failed(world, front, hearing(place))
     assert failure.error == "ApplicationError"
     assert failure.message == (
-        "flow.wait(Denied): the mediator hears Paid. Say what its flows wait for:"
+        "flow.wait(Denied, match=…): the mediator hears Paid. Declare what its flows listen to:"
         " @mediator.flow(…, hears=Denied)"
     )
 
@@ -474,7 +474,7 @@ async def test_an_event_that_can_not_be_given_is_for_the_desk(world, front, monk
 async def test_many_that_wait_cost_little(world, front):
     """20,000 flows wait: so many bytes each in the index, and an event for one of them reads one."""
     keys, most = world.keys, 20_000
-    match = wanted(Paid, {"order": "o"}).match
+    match = wanted("flow.wait", Paid, {"order": "o"}).match
     app = world.app(front, hearing(paid))
     async with app.store() as store:
         await store.open()

@@ -87,7 +87,7 @@ DIFFERENT = [
 
 def heard(match, fields):
     """Tell whether an event with these fields, as it comes over the wire, is what a wait asks for."""
-    asked = wanted(Told, match).match
+    asked = wanted("flow.wait", Told, match).match
     event = decode(Told, encode(Told(**fields), 10_000_000))
     return digest_of(event, asked.fields) == asked.digest
 
@@ -129,19 +129,21 @@ def test_others_are_not(match, fields):
 )
 def test_what_can_not_be_matched_is_refused(match, why):
     with pytest.raises(ApplicationError) as refused:
-        wanted(Told, match)
+        wanted("flow.wait", Told, match)
     assert why in str(refused.value)
     assert str(refused.value).startswith("flow.wait(Told, match=…)")
     assert "4111" not in str(refused.value)
 
 
 def test_people_see_a_line():
-    asked = wanted(Told, {"text": "o" * 200, "number": 7, "colour": Colour.RED})
+    asked = wanted("flow.wait", Told, {"text": "o" * 200, "number": 7, "colour": Colour.RED})
     assert asked.words == f"told colour=red number=7 text={'o' * 59}…"
 
 
 def test_the_order_of_fields_does_not_matter():
-    assert wanted(Told, {"text": "a", "number": 1}) == wanted(Told, {"number": 1, "text": "a"})
+    assert wanted("flow.wait", Told, {"text": "a", "number": 1}) == wanted(
+        "flow.wait", Told, {"number": 1, "text": "a"}
+    )
 
 
 @pytest.mark.parametrize("listener", [Listener("f:1.x", 1, 3), Listener("f", 12, 100_000)])
