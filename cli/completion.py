@@ -63,5 +63,5 @@ events = _completing(lambda env: sorted(c.type_name for c in _topology(env).cata
 """The types of all events."""
 flows = _completing(_flows)
 """The ids of flows."""
-groups = _completing(lambda env: sorted(_topology(env).processors))
-"""The names of processors, which are their groups."""
+groups = _completing(lambda env: sorted(filter(_topology(env).topics_of, _topology(env).names)))
+"""The names of components that listen to topics, which are their groups."""

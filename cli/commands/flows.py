@@ -213,7 +213,7 @@ def lines(view: FlowView) -> list[Text]:
 
 def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
-    if step.kind == SIGNAL and step.data:
+    if step.kind in (SIGNAL, WAIT) and step.data:
         answer = f" → {compact(step.data)}"
     to = f" → {step.processor or 'nobody handles it'}" if step.kind == COMMAND else ""
     found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
@@ -227,7 +227,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
         who = step.processor if step.kind == SIGNAL else step.by
         by = f" by {who}" if who else ""
         if step.kind == WAIT:
-            by = f" {step.processor}"
+            by = f" {step.reply} {step.processor}" if step.reply else ""
         took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
             _moment(
