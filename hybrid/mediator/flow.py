@@ -49,6 +49,7 @@ from hybrid.mediator.record import (
     Result,
 )
 from hybrid.mediator.signals import checked_signal
+from hybrid.mediator.steps import PAUSE, NewStep, Race, Step
 from hybrid.messages import Command, Event, Message
 
 
@@ -61,21 +62,6 @@ class Anew(BaseException):
 
     def __init__(self, event: Event) -> None:
         self.event = event
-
-
-class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of one that sends a message also that, its packed data, and of an event the
-    front door by which it comes in.
-    """
-
-    number: int
-    kind: str
-    name: str
-    timeout: int
-    message: Message | None = None
-    data: bytes = b""
-    front: str = ""
 
 
 def _no_front(event: type[Message]) -> str:
@@ -95,59 +81,6 @@ class Surroundings(NamedTuple):
 
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
-PAUSE = object()
-"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is
-foreign."""
-
-
-class Step:
-    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all`, `sleep`…"""
-
-    __slots__ = ("_flow", "_numbers", "_single")
-
-    def __init__(self, flow: Flow, numbers: list[int], single: bool) -> None:
-        self._flow = flow
-        self._numbers = numbers
-        self._single = single
-
-    def __await__(self) -> Generator[object, None, Any]:
-        while missing := self.missing():
-            yield from self._flow._pause(missing, len(missing))
-        return self.given()
-
-    def missing(self) -> list[int]:
-        """Return the numbers of those that have no result yet."""
-        results = self._flow.record.results
-        return [number for number in self._numbers if number not in results]
-
-    def done(self) -> int:
-        """Return when (ms) the last of them had its result."""
-        return max((self._flow.record.results[number].done for number in self._numbers), default=0)
-
-    def given(self) -> Any:
-        """Return what awaiting it gives, when nothing is missing any more; or raise."""
-        results = [self._flow._result(number) for number in self._numbers]
-        return results[0] if self._single else results
-
-
-class Race:
-    """Several steps, of which the first to have its result is awaited. Made by `flow.race`."""
-
-    __slots__ = ("_flow", "_steps")
-
-    def __init__(self, flow: Flow, steps: tuple[Step, ...]) -> None:
-        self._flow = flow
-        self._steps = steps
-
-    def __await__(self) -> Generator[object, None, tuple[int, Any]]:
-        while all(missing := [step.missing() for step in self._steps]):
-            yield from self._flow._pause(sorted({number for some in missing for number in some}), need=1)
-        index = int(self._flow._recorded(self._first))
-        return index, self._steps[index].given()
-
-    def _first(self) -> int:
-        """Return which one is first. It stands on record: a re-run finds the results of others there, too."""
-        return min((step.done(), index) for index, step in enumerate(self._steps) if not step.missing())[1]
 
 
 class Flow:
@@ -162,7 +95,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, tuple[Any, int]] = {}
         self.new_undos: dict[int, Compensation] = {}
-        self.new_patches: dict[str, bool] = {}
+        self.new_patches: dict[str, tuple[bool, int]] = {}
         self.waiting: list[int] = []
         self.need = 0
         self._surroundings = surroundings
@@ -303,13 +236,13 @@ class Flow:
         self._open()
         patches = self.record.patches
         if checked_patch(name) not in patches:
-            patches[name] = self.new_patches[name] = self._is_new_ground()
-        return patches[name]
+            patches[name] = self.new_patches[name] = self._is_new_ground(), self._steps
+        return patches[name][0]
 
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.waiting = [], {}, []
-        self.new_undos, self.new_patches = {}, {}
+        self.new_steps, self.new_values, self.new_undos, self.new_patches = [], {}, {}, {}
+        self.waiting = []
         self._surroundings = self._surroundings._replace(now=now)
 
     def packed(self, event: Event) -> bytes:
@@ -387,7 +320,7 @@ class Flow:
         return reply
 
     def _decoded(self, result: Result) -> Message:
-        """Return the message that a result brings; newer code has to read what this program can't."""
+        """Return the message that a result brings. What only newer code can read ends the run."""
         try:
             return self._surroundings.catalog.decode(result.type, result.data, result.schema)
         except (UnknownMessage, NewerMessage) as error:
@@ -400,7 +333,7 @@ class Flow:
 
 
 def schema_of(message: Message | None) -> int:
-    """Return the schema version of a step's message; 1 when it has none."""
+    """Return the schema version of what a step sends; 1 when that is nothing."""
     return message.type_version if message else 1
 
 
