@@ -157,6 +157,8 @@ class Steering:
         if result.kind not in (REPLY, HEARD, SIGNALLED):
             raise DeedRefused(flow, f"has a result of step {step} without fields: {result.kind}")
         data: Any = unpack(result.data)
+        if result.kind == REPLY:
+            data = self._topology.catalog.values(result.type, result.data, result.schema)
         inner: Any
         inner, (*outer, last) = data, path.split(".")
         for name in outer:
