@@ -4,7 +4,7 @@ log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from hybrid.broker.log import DISCARDED, IN_REPAIR, LogEntry, entries_of
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
+from hybrid.inspect.query import ALL, Query, records, state_of
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
     COMMAND,
@@ -151,17 +152,17 @@ class FlowView:
     """Signals that no step has taken, of each name in their order."""
 
 
-async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
-    """Return flows, newest first: the unfinished ones, then the ended ones; those of a state or an event type
-    only.
-    """
+async def summaries(
+    store: Store, topology: Topology, query: Query = ALL, most: int = 50
+) -> list[FlowSummary]:
+    """Return the flows that a query takes, newest first: the unfinished ones, then the ended ones."""
     found: dict[str, FlowSummary] = {}
     for shard in store.shards:
-        async for ids in _candidates(shard, state):
-            for summary in await _summarized(shard, [id for id in ids if id not in found]):
-                if state in ("", summary.state) and type in ("", summary.type):
-                    found[summary.id] = summary
-            if len(found) >= most:
+        of_shard = 0
+        async for record in records(shard, topology, query, newest=True):
+            found[record.id] = summary(record)
+            of_shard += 1
+            if of_shard == most:
                 break
     newest = sorted(found.values(), key=lambda flow: (bool(flow.ended), -flow.started))
     return newest[:most]
@@ -210,7 +211,7 @@ def summary(record: FlowRecord) -> FlowSummary:
     waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
-        FAILED if record.failed and not record.ended else record.state,
+        state_of(record),
         facts.get("type", ""),
         facts.get("class", ""),
         facts.get("mediator", ""),
@@ -221,28 +222,6 @@ def summary(record: FlowRecord) -> FlowSummary:
         int(facts.get("ended", 0)),
         "" if record.ended else problem,
     )
-
-
-async def _candidates(shard: Shard, state: str) -> Any:
-    """Yield ids of flows in pages: unfinished ones newest first, then ended ones newest first."""
-    if state in ("", "running", FAILED):
-        rows = await shard.queries.scored(shard.keys.flows, 10_000, newest=True)
-        ids = [id for id, _ in rows]
-        for start in range(0, len(ids), 200):
-            yield ids[start : start + 200]
-    if state in ("running", FAILED):
-        return
-    last = "+"
-    while entries := await shard.queries.newest(shard.keys.outcomes, last, 200):
-        yield list(dict.fromkeys(fields[b"flow"].decode() for _, fields in entries))
-        last = f"({entries[-1][0].decode()}"
-
-
-async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
-    if not ids:
-        return []
-    hashes = await shard.queries.hashes([shard.keys.flow(id) for id in ids])
-    return [summary(FlowRecord.read(id, fields)) for id, fields in zip(ids, hashes, strict=True) if fields]
 
 
 def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:

@@ -1,0 +1,123 @@
+"""The timeline of one flow: pure functions of a view of it."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli.output import STYLES, clean, clock, compact, span
+from hybrid.broker.log import DONE
+from hybrid.inspect.flows import FlowView, LogLine, SignalView, StepView
+from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER
+
+
+def timeline(view: FlowView) -> RenderableType:
+    """Return a flow as a picture: a pure function of the snapshot."""
+    return Group(*lines(view))
+
+
+def lines(view: FlowView) -> list[Text]:
+    """Return a flow as lines."""
+    flow = view.summary
+    found = [
+        _line(
+            ("flow ", "dim"),
+            (flow.id, "bold"),
+            "  ",
+            (flow.state, STYLES.get(flow.state, "")),
+            f"  {flow.type}",
+        )
+    ]
+    because = f" by rule {view.rule}" + (f": {view.reason}" if view.reason else "")
+    found.append(_line(("class ", "dim"), f"{flow.event_class}{because if view.rule else ''}"))
+    if flow.mediator:
+        version = f", version {view.version}, run {view.run}" if view.version else ""
+        found.append(_line(("carried out by ", "dim"), f"{flow.mediator}{version}"))
+    if view.event is not None:
+        found.append(_line(("event ", "dim"), compact(view.event)))
+    found.append(Text(""))
+    if flow.sent:
+        found.append(_moment(flow.sent, f"{flow.type} sent"))
+    if flow.started:
+        found.append(_moment(flow.started, "started", flow.sent))
+    for step in view.steps:
+        found += _step(
+            step, flow.sent, [line for line in view.log if (line.flow, line.step) == (flow.id, step.number)]
+        )
+    found += [_untaken(signal, flow.sent) for signal in view.untaken]
+    if flow.ended:
+        outcome = (
+            f"{flow.state}: {view.outcome_type} {compact(view.outcome)}" if view.outcome_type else flow.state
+        )
+        found.append(_moment(flow.ended, outcome, flow.sent, STYLES.get(flow.state, "")))
+    if flow.problem and not view.steps:
+        found.append(_line(("  why  ", "bold red"), flow.problem))
+    heard = [line for line in view.log if not line.flow and line.type != "wake-up"]
+    if heard:
+        found += [Text(""), _line(("deliveries besides the flow's steps (settle log)", "dim"))]
+        found += [_heard(line) for line in heard]
+    return found
+
+
+def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
+    answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
+    if step.kind == SIGNAL and step.data:
+        answer = f" → {compact(step.data)}"
+    to = f" → {step.processor or 'nobody handles it'}" if step.kind == COMMAND else ""
+    found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
+    for line in log:
+        if line.outcome not in (DONE, FAILED):
+            why = f": {line.note}" if line.note else ""
+            text = f"        attempt {line.attempt}: {line.outcome} by {line.consumer}{why}"
+            found.append(_moment(line.settled, text, origin, STYLES.get(line.outcome, "")))
+    if step.done:
+        again = f", attempt {step.attempts}" if step.attempts > 1 else ""
+        who = step.processor if step.kind == SIGNAL else step.by
+        by = f" by {who}" if who else ""
+        took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
+        found.append(
+            _moment(
+                step.done,
+                f"        {step.state}{by}{took}{again}{answer}",
+                origin,
+                STYLES.get(step.state, ""),
+            )
+        )
+    else:
+        until = f"{'' if step.kind == TIMER else ','} until {clock(step.deadline)}" if step.deadline else ""
+        tried = f", {step.attempts} attempt(s)" if step.attempts else ""
+        found.append(_line(" " * 24, (f"        {step.state}{tried}{until}", STYLES.get(step.state, ""))))
+    if step.problem:
+        found.append(_line(" " * 32, (clean(step.problem), "red")))
+        if step.state == FAILED:
+            found.append(
+                _line(" " * 32, ("`hybrid failed list` shows it; `hybrid failed retry` sends it back", "dim"))
+            )
+    return found
+
+
+def _untaken(signal: SignalView, origin: int) -> Text:
+    data = f" {compact(signal.data)}" if signal.data else ""
+    return _moment(
+        signal.at, f"signal {signal.name} by {signal.by}, not taken{data}", origin, STYLES["waiting"]
+    )
+
+
+def _heard(line: LogLine) -> Text:
+    again = f", attempt {line.attempt}" if line.attempt > 1 else ""
+    note = f" ({clean(line.note)})" if line.note else ""
+    return _moment(
+        line.settled,
+        f"{line.component}  {line.outcome}  {line.type}{again}{note}",
+        0,
+        STYLES.get(line.outcome, ""),
+    )
+
+
+def _moment(ms: int, text: str, origin: int = 0, style: str = "") -> Text:
+    since = f"+{span(max(ms - origin, 0))}" if origin else ""
+    return _line((f"{clock(ms):>12} {since:>10} ", "dim"), (clean(text), style))
+
+
+def _line(*parts: str | tuple[str, str]) -> Text:
+    return Text.assemble(*parts)
