@@ -7,8 +7,16 @@ from rich.text import Text
 
 from cli.output import STYLES, clean, clock, compact, span
 from hybrid.broker.log import DONE
+from hybrid.inspect.deeds import DeedView
 from hybrid.inspect.flows import FlowView, LogLine, SignalView, StepView
+from hybrid.inspect.reasons import Reason
 from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER
+
+DONE_BY = {
+    "cancel": "cancelled", "pause": "paused", "resume": "resumed", "retry": "retried", "restart": "restarted",
+    "fix": "fixed", "answer": "answered", "claim": "claimed", "reassign": "reassigned",
+}  # fmt: skip
+"""What was done, by its verb."""
 
 
 def timeline(view: FlowView) -> RenderableType:
@@ -40,23 +48,53 @@ def lines(view: FlowView) -> list[Text]:
         found.append(_moment(flow.sent, f"{flow.type} sent"))
     if flow.started:
         found.append(_moment(flow.started, "started", flow.sent))
-    for step in view.steps:
-        found += _step(
-            step, flow.sent, [line for line in view.log if (line.flow, line.step) == (flow.id, step.number)]
-        )
-    found += [_untaken(signal, flow.sent) for signal in view.untaken]
+    found += _course(view)
     if flow.ended:
         outcome = (
             f"{flow.state}: {view.outcome_type} {compact(view.outcome)}" if view.outcome_type else flow.state
         )
         found.append(_moment(flow.ended, outcome, flow.sent, STYLES.get(flow.state, "")))
-    if flow.problem and not view.steps:
-        found.append(_line(("  why  ", "bold red"), flow.problem))
+    found += [_why(reason, flow.state) for reason in view.reasons]
     heard = [line for line in view.log if not line.flow and line.type != "wake-up"]
     if heard:
         found += [Text(""), _line(("deliveries besides the flow's steps (settle log)", "dim"))]
         found += [_heard(line) for line in heard]
     return found
+
+
+def _course(view: FlowView) -> list[Text]:
+    """Return what happened between the start and the end, by time: each step with what came of it, what
+    people did, and signals that are not taken.
+    """
+    flow = view.summary
+    blocks = [
+        (
+            step.sent,
+            _step(
+                step,
+                flow.sent,
+                [each for each in view.log if (each.flow, each.step) == (flow.id, step.number)],
+            ),
+        )
+        for step in view.steps
+    ]
+    blocks += [(deed.at, [_deed(deed, flow.sent)]) for deed in view.deeds]
+    blocks += [(signal.at, [_untaken(signal, flow.sent)]) for signal in view.untaken]
+    return [line for _, lines in sorted(blocks, key=lambda block: block[0]) for line in lines]
+
+
+def _deed(deed: DeedView, origin: int) -> Text:
+    done = DONE_BY.get(deed.what, deed.what)
+    details = " ".join(str(each) if isinstance(each, str | int) else compact(each) for each in deed.details)
+    why = f": {deed.why}" if deed.why else ""
+    return _moment(deed.at, f"{done}{' ' if details else ''}{details} by {deed.who}{why}", origin, "magenta")
+
+
+def _why(reason: Reason, state: str) -> Text:
+    step = f"step {reason.step}: " if reason.step else ""
+    until = f", until {clock(reason.until)}" if reason.until else ""
+    style = "bold red" if state == FAILED else STYLES["waiting"]
+    return _line(("  why  ", style), clean(f"{step}{reason.text}{until}"))
 
 
 def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:

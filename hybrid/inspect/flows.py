@@ -12,7 +12,9 @@ from hybrid.broker.log import DISCARDED, IN_REPAIR, LogEntry, entries_of
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
+from hybrid.inspect.deeds import DeedView, deeds
 from hybrid.inspect.query import ALL, Query, records, state_of
+from hybrid.inspect.reasons import Reason, reasons
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
     COMMAND,
@@ -150,6 +152,10 @@ class FlowView:
     """Every delivery that the event led to, as far as the settle log reaches back."""
     untaken: tuple[SignalView, ...] = ()
     """Signals that no step has taken, of each name in their order."""
+    deeds: tuple[DeedView, ...] = ()
+    """What people did with it, in their order."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it does not go on, unless it has ended."""
 
 
 async def summaries(
@@ -176,7 +182,7 @@ async def flow(store: Store, topology: Topology, id: str) -> FlowView:
             record = FlowRecord.read(id, fields)
             first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return _view(topology, record, log)
+            return _view(topology, record, log, await deeds(shard, id))
     for shard in store.shards:
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
@@ -224,7 +230,7 @@ def summary(record: FlowRecord) -> FlowSummary:
     )
 
 
-def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+def _view(topology: Topology, record: FlowRecord, log: list[LogLine], done: tuple[DeedView, ...]) -> FlowView:
     facts = record.facts
     kind, _, data = record.outcome or ("", 0, b"")
     return FlowView(
@@ -240,6 +246,8 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         visible(topology.catalog, kind, data) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
+        done,
+        reasons(record, topology),
     )
 
 
@@ -318,7 +326,8 @@ def _simple(id: str, log: list[LogLine]) -> FlowView:
         id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken, first.taken,
         0 if failed else first.settled, failed[0].note if failed else "",
     )  # fmt: skip
-    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log))
+    why = tuple(Reason(0, f"it waits at the desk: {each.note}") for each in failed[:1])
+    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log), reasons=why)
 
 
 def _line(entry: bytes, said: LogEntry) -> LogLine:
