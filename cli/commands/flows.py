@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.environment import environment, run
-from cli.flows import verbs
+from cli.flows import signalling
 from cli.flows.choosing import Filters, Id
 from cli.flows.timeline import lines, timeline
 from cli.options import Json, taking
@@ -41,7 +41,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=False,
 )
-app.add_typer(verbs.app)
+app.add_typer(signalling.app)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ from hybrid.mediator.classes import EventClass
 from hybrid.messages import Message, kebab
 from hybrid.topology import Topology
 
+ONE = "7b1c0a64f0d94d2c8f11aa02"
+"""A flow's id, for examples."""
 CLASSES = [each.value for each in EventClass]
 Id = Annotated[
     str,
@@ -98,6 +100,11 @@ class Chosen(Filters):
 
 
 NAMES = ("state", "type", "class", "mediator", "key", "step", "older-than", "where")
+
+
+def examples(*lines: str) -> str:
+    """Return examples for a command's help."""
+    return "Examples:\n\n" + "\n\n".join(f"`hybrid flows {line}`" for line in lines)
 
 
 def _check(option: str, given: str, known: tuple[str, ...] | list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The verbs of `hybrid flows`: what an operator does with one flow, or with all that a query takes."""
+"""`hybrid flows signal`: what flows wait for from outside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from cli.environment import environment
 from cli.flows.acting import REFUSED, Deed, Steered, act
-from cli.flows.choosing import Chosen
+from cli.flows.choosing import ONE, Chosen, examples
 from cli.options import taking, user
 from cli.reading import BadInput, parsed
 from hybrid import App, Client
@@ -19,13 +19,7 @@ from hybrid.broker.shard import Store
 from hybrid.errors import FlowEnded, UnknownFlow
 from hybrid.mediator.signals import checked_signal, packed_data
 
-ONE = "7b1c0a64f0d94d2c8f11aa02"
-
 app = typer.Typer()
-
-
-def _examples(*lines: str) -> str:
-    return "Examples:\n\n" + "\n\n".join(f"`hybrid flows {line}`" for line in lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +35,7 @@ class Signalling(Chosen):
 
 @app.command(
     name="signal",
-    epilog=_examples(
+    epilog=examples(
         f"""signal {ONE} approve --data '{{"by": "ann"}}'""",
         "signal go-on --type place-order --step go-on --older-than 2d --yes",
     ),
