@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.environment import environment, run
-from cli.flows import signalling
+from cli.flows import signalling, verbs
 from cli.flows.choosing import Filters, Id
 from cli.flows.timeline import lines, timeline
 from cli.options import Json, taking
@@ -42,6 +42,7 @@ app = typer.Typer(
     no_args_is_help=False,
 )
 app.add_typer(signalling.app)
+app.add_typer(verbs.app)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,14 @@ def listed(ctx: typer.Context, options: Listed) -> None:
 
 
 @app.command(name="show", epilog=EXAMPLES)
-def show_flow(ctx: typer.Context, id: Id, as_data: Json = False) -> None:
+def show_flow(
+    ctx: typer.Context,
+    id: Id,
+    run_number: Annotated[
+        int, typer.Option("--run", help="An earlier run; otherwise the newest.", min=0)
+    ] = 0,
+    as_data: Json = False,
+) -> None:
     """Show the timeline of a flow: each step sent, acknowledged, by whom, at which attempt; what people did
     with it; and who listened.
     """
@@ -97,7 +105,7 @@ def show_flow(ctx: typer.Context, id: Id, as_data: Json = False) -> None:
 
     async def work() -> FlowView:
         async with env.store() as (app, store):
-            return await flow(store, app.topology, id)
+            return await flow(store, app.topology, id, run_number)
 
     found = run(work)
     if as_data:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import typer
 
@@ -18,20 +17,13 @@ from cli.output import as_json, clean, err, out
 from cli.progress import progress
 from hybrid import App
 from hybrid.broker.shard import Store
+from hybrid.inspect.actions import REFUSED
 from hybrid.inspect.query import Query, count, selected
+from hybrid.inspect.steering import Steered
 
 AT_ONCE = 100
 """So many flows are acted on side by side."""
-REFUSED = "refused"
 NOTHING = "no flow is so: `hybrid flows list` takes the same options"
-
-
-class Steered(NamedTuple):
-    """What came of a flow, and why when it was refused."""
-
-    id: str
-    result: str
-    why: str = ""
 
 
 Deed = Callable[[str], Awaitable[Steered]]

@@ -99,6 +99,13 @@ class Chosen(Filters):
         return None if self.ids else self.query(topology, ended=ended)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reasoned(Chosen):
+    """The options of what is done with flows, and why."""
+
+    reason: Annotated[str, typer.Option(help="Why; it stands in the flow's history.")] = ""
+
+
 NAMES = ("state", "type", "class", "mediator", "key", "step", "older-than", "where")
 
 

@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from cli.environment import environment
-from cli.flows.acting import REFUSED, Deed, Steered, act
+from cli.flows.acting import Deed, act
 from cli.flows.choosing import ONE, Chosen, examples
 from cli.options import taking, user
 from cli.reading import BadInput, parsed
 from hybrid import App, Client
 from hybrid.broker.shard import Store
 from hybrid.errors import FlowEnded, UnknownFlow
+from hybrid.inspect.actions import REFUSED
+from hybrid.inspect.steering import Steered
 from hybrid.mediator.signals import checked_signal, packed_data
 
 app = typer.Typer()

@@ -41,6 +41,7 @@ def lines(view: FlowView) -> list[Text]:
     if flow.mediator:
         version = f", version {view.version}, run {view.run}" if view.version else ""
         found.append(_line(("carried out by ", "dim"), f"{flow.mediator}{version}"))
+    found += _other_runs(view)
     if view.event is not None:
         found.append(_line(("event ", "dim"), compact(view.event)))
     found.append(Text(""))
@@ -50,16 +51,32 @@ def lines(view: FlowView) -> list[Text]:
         found.append(_moment(flow.started, "started", flow.sent))
     found += _course(view)
     if flow.ended:
-        outcome = (
-            f"{flow.state}: {view.outcome_type} {compact(view.outcome)}" if view.outcome_type else flow.state
-        )
-        found.append(_moment(flow.ended, outcome, flow.sent, STYLES.get(flow.state, "")))
-    found += [_why(reason, flow.state) for reason in view.reasons]
+        found.append(_moment(flow.ended, _outcome(view), flow.sent, STYLES.get(flow.state, "")))
+    if view.run == max(view.runs, default=view.run):
+        found += [_why(reason, flow.state) for reason in view.reasons]
     heard = [line for line in view.log if not line.flow and line.type != "wake-up"]
     if heard:
         found += [Text(""), _line(("deliveries besides the flow's steps (settle log)", "dim"))]
         found += [_heard(line) for line in heard]
     return found
+
+
+def _outcome(view: FlowView) -> str:
+    """Return in words how a flow has ended."""
+    state = view.summary.state
+    if view.outcome_type:
+        return f"{state}: {view.outcome_type} {compact(view.outcome)}"
+    return view.error if view.error.startswith(state) else f"{state}: {view.error}" if view.error else state
+
+
+def _other_runs(view: FlowView) -> list[Text]:
+    """Return what is to be said when a flow has had several runs."""
+    newest, show = max(view.runs, default=view.run), f"`hybrid flows show {view.summary.id}"
+    if view.run < newest:
+        return [_line((f"run {newest} took the place of this one: {show}`", "yellow"))]
+    return [
+        _line((f"run {run} is kept: ", "dim"), f"{show} --run {run}`") for run in view.runs if run < view.run
+    ]
 
 
 def _course(view: FlowView) -> list[Text]:

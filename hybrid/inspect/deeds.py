@@ -7,9 +7,18 @@ from typing import Any
 
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
-from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL
+from hybrid.mediator.record import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PROMOTED,
+    REFUSED,
+    RUNNING,
+    SIGNAL,
+    UNDOING,
+)
 
-ADVANCES = {RUNNING, COMPLETED, REFUSED, FAILED, "undoing", "cancelled", "promoted"}
+ADVANCES = {RUNNING, COMPLETED, REFUSED, FAILED, CANCELLED, UNDOING, PROMOTED}
 """What a line of a history begins with that a mediator wrote: the flow's state."""
 
 

@@ -5,7 +5,7 @@ log.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybrid.broker.log import DISCARDED, IN_REPAIR, LogEntry, entries_of
@@ -37,6 +37,8 @@ from hybrid.streams.scripts import Entries
 from hybrid.topology import Topology
 
 PAGE = 5_000
+RUNS = 50
+"""So many earlier runs of a flow are looked for."""
 LOG_PAGES = 40
 """How many pages of the settle log are read for one flow at most."""
 SHORTLY = 60_000
@@ -156,6 +158,10 @@ class FlowView:
     """What people did with it, in their order."""
     reasons: tuple[Reason, ...] = ()
     """Why it does not go on, unless it has ended."""
+    runs: tuple[int, ...] = ()
+    """The runs that are on record: earlier ones are kept for some time."""
+    error: str = ""
+    """Of one that was cancelled or has failed for good: why."""
 
 
 async def summaries(
@@ -174,16 +180,19 @@ async def summaries(
     return newest[:most]
 
 
-async def flow(store: Store, topology: Topology, id: str) -> FlowView:
-    """Return one flow. Raises UnknownFlow when neither a record nor the settle log knows the id."""
+async def flow(store: Store, topology: Topology, id: str, run: int = 0) -> FlowView:
+    """Return one flow, in its newest run (0) or an earlier one. Raises UnknownFlow when neither a record nor
+    the settle log knows it.
+    """
     for shard in store.shards:
-        fields = await shard.queries.hash(shard.keys.flow(id))
-        if fields:
-            record = FlowRecord.read(id, fields)
-            first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
+        newest = FlowRecord.read(id, await shard.queries.hash(shard.keys.flow(id)))
+        if newest.begun:
+            runs = await _runs(shard, newest)
+            record = newest if run in (0, newest.run) else await _earlier(shard, id, run)
+            first, ended = int(record.facts.get("sent", 0)), int(newest.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return _view(topology, record, log, await deeds(shard, id))
-    for shard in store.shards:
+            return replace(_view(topology, record, log), runs=runs, deeds=await deeds(shard, id))
+    for shard in store.shards if run < 2 else ():
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
     raise UnknownFlow(id)
@@ -230,7 +239,21 @@ def summary(record: FlowRecord) -> FlowSummary:
     )
 
 
-def _view(topology: Topology, record: FlowRecord, log: list[LogLine], done: tuple[DeedView, ...]) -> FlowView:
+async def _runs(shard: Shard, newest: FlowRecord) -> tuple[int, ...]:
+    """Return the runs of a flow that are on record; of one that has had many, of the newest."""
+    earlier = range(max(1, newest.run - RUNS), newest.run)
+    kept = await shard.queries.exist([shard.keys.past(newest.id, run) for run in earlier])
+    return (*(run for run, there in zip(earlier, kept, strict=True) if there), newest.run)
+
+
+async def _earlier(shard: Shard, id: str, run: int) -> FlowRecord:
+    """Return the record of an earlier run. Raises UnknownFlow."""
+    if fields := await shard.queries.hash(shard.keys.past(id, run)):
+        return FlowRecord.read(id, fields)
+    raise UnknownFlow(f"{id}, run {run}")
+
+
+def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
     facts = record.facts
     kind, _, data = record.outcome or ("", 0, b"")
     return FlowView(
@@ -246,8 +269,8 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine], done: tupl
         visible(topology.catalog, kind, data) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
-        done,
-        reasons(record, topology),
+        reasons=reasons(record, topology),
+        error=facts.get("error", "") if record.ended else "",
     )
 
 
@@ -262,7 +285,13 @@ def _step(
     topology: Topology, record: FlowRecord, number: int, issued: Issued, log: Iterable[LogLine]
 ) -> StepView:
     result = record.results.get(number)
-    mine = [line for line in log if line.flow == record.id and line.step == number]
+    mine = [
+        line
+        for line in log
+        if line.flow == record.id
+        and line.step == number
+        and line.settled >= issued.sent  # and of no run before
+    ]
     is_known = issued.kind == COMMAND and issued.name in topology.catalog
     handler = topology.handler_of(topology.catalog.named(issued.name)) if is_known else None
     processor = (result.by if result else "") or (handler.component if handler else "")

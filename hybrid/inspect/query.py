@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hybrid.broker.shard import Shard, Store
 from hybrid.catalog import Catalog
 from hybrid.inspect.shown import told, visible
-from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, RUNNING, FlowRecord
+from hybrid.mediator.record import CANCELLED, COMPLETED, FAILED, REFUSED, RUNNING, UNDOING, FlowRecord
 from hybrid.messages import kebab
 from hybrid.topology import Topology
 
@@ -16,9 +16,11 @@ PAGE = 200
 """Records that are read in one go."""
 ENDS = 1_000
 """Lines of the list of ended flows that are read in one go."""
-OVER = (COMPLETED, REFUSED)
+PAUSED = "paused"
+"""What people call the state of a flow that goes on only when it is resumed."""
+OVER = (COMPLETED, REFUSED, CANCELLED)
 """States of flows that have ended; a failed one may have, or may not."""
-STATES = (RUNNING, FAILED, *OVER)
+STATES = (RUNNING, PAUSED, UNDOING, FAILED, *OVER)
 """What `state_of` may say."""
 
 
@@ -85,7 +87,9 @@ ALL = Query(ended=True)
 
 def state_of(record: FlowRecord) -> str:
     """Return the state of a flow as people see it: one with a step that failed counts as failed."""
-    return FAILED if record.failed and not record.ended else record.state
+    if record.ended:
+        return record.state
+    return PAUSED if record.paused else FAILED if record.failed else record.state
 
 
 def at_steps(record: FlowRecord) -> list[int]:

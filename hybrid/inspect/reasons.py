@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hybrid.mediator.record import COMMAND, IN_REPAIR, SIGNAL, TIMER, FlowRecord, Issued
+from hybrid.ids import child_id
+from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TIMER, UNDO, FlowRecord, Issued
 from hybrid.topology import Topology
 
 
@@ -23,6 +24,9 @@ def reasons(record: FlowRecord, topology: Topology) -> tuple[Reason, ...]:
     if record.ended:
         return ()
     found: list[Reason] = []
+    if record.paused:
+        rule = record.paused.rule.replace(":", " ", 1)
+        found.append(Reason(0, f"it is paused{f' with all flows of {rule}' if rule else ''} {record.paused}"))
     if error := record.facts.get("error"):
         found.append(Reason(0, f"it waits at the desk: {error}"))
     for number in sorted(record.waits | record.stuck.keys()):
@@ -35,17 +39,14 @@ def reasons(record: FlowRecord, topology: Topology) -> tuple[Reason, ...]:
 
 def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> str:
     stuck = record.stuck.get(number, "")
-    if stuck.startswith(IN_REPAIR):
-        return f"{step.label} is {stuck}"
     if stuck:
-        return f"{step.label} waits at the desk: {stuck}"
+        return f"{step.label} {'is' if stuck.startswith(IN_REPAIR) else 'waits at the desk:'} {stuck}"
     if step.kind == TIMER:
         return "it sleeps"
-    if step.kind == SIGNAL:
-        return f"it waits for the signal {step.name}"
-    if step.kind == COMMAND:
+    if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
-    return f"it waits for {step.label}"
+    child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""
+    return f"it waits for {'the ' if step.kind == SIGNAL else ''}{step.label}{child}"
 
 
 def _processor(topology: Topology, type: str) -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-VERBS = {"signal": ["later"]}
+VERBS = {
+    "cancel": [],
+    "pause": [],
+    "resume": [],
+    "retry": [],
+    "restart": ["--from", "1"],
+    "fix": ["--set", "1.n=2"],
+    "signal": ["later"],
+}
 """The verbs, and what each needs besides flows."""
 UNKNOWN = "no flow nope: it has never existed, or it ended and was forgotten (see retention)"
 
@@ -88,7 +96,7 @@ class TestChoosing:
         ([], "say which: IDs, or one or more of --state, --type"),
         (["x", "--type", "go"], "say which: IDs, or one or more of"),
         (["--limit", "3"], "say which: IDs, or one or more of"),
-        (["--state", "open"], "--state open: is one of running, failed"),
+        (["--state", "open"], "--state open: is one of running, "),
         (["--class", "easy"], "--class easy: is one of simple, hard, complex"),
         (["--where", "n"], "--where 'n' is no FIELD=VALUE"),
         (["--where", "nope=1"], "--where nope=1: there is no such field; go has n, note"),
