@@ -10,11 +10,12 @@ from hybrid.broker.log import DONE
 from hybrid.inspect.deeds import DeedView
 from hybrid.inspect.flows import FlowView, LogLine, SignalView, StepView
 from hybrid.inspect.reasons import Reason
-from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER
+from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER, UNDO
+from hybrid.mediator.steering import CANCEL, FIX, PAUSE, RESTART, RESUME, RETRY
 
 DONE_BY = {
-    "cancel": "cancelled", "pause": "paused", "resume": "resumed", "retry": "retried", "restart": "restarted",
-    "fix": "fixed", "answer": "answered", "claim": "claimed", "reassign": "reassigned",
+    CANCEL: "asked to be cancelled", PAUSE: "paused", RESUME: "resumed", RETRY: "retried",
+    RESTART: "restarted", FIX: "fixed", "answer": "answered", "claim": "claimed", "reassign": "reassigned",
 }  # fmt: skip
 """What was done, by its verb."""
 
@@ -54,6 +55,10 @@ def lines(view: FlowView) -> list[Text]:
         found.append(_moment(flow.ended, _outcome(view), flow.sent, STYLES.get(flow.state, "")))
     if view.run == max(view.runs, default=view.run):
         found += [_why(reason, flow.state) for reason in view.reasons]
+        found += [
+            _line(("  undo ", "dim"), f"{each.type} {compact(each.data)}, unless it completes")
+            for each in view.undos
+        ]
     heard = [line for line in view.log if not line.flow and line.type != "wake-up"]
     if heard:
         found += [Text(""), _line(("deliveries besides the flow's steps (settle log)", "dim"))]
@@ -84,27 +89,27 @@ def _course(view: FlowView) -> list[Text]:
     people did, and signals that are not taken.
     """
     flow = view.summary
-    blocks = [
-        (
-            step.sent,
-            _step(
-                step,
-                flow.sent,
-                [each for each in view.log if (each.flow, each.step) == (flow.id, step.number)],
-            ),
-        )
-        for step in view.steps
-    ]
-    blocks += [(deed.at, [_deed(deed, flow.sent)]) for deed in view.deeds]
+    blocks = [(deed.at, [_deed(deed, flow.sent)]) for deed in view.deeds]
+    for step in view.steps:
+        log = [each for each in view.log if (each.flow, each.step) == (flow.id, step.number)]
+        blocks.append((step.sent, _step(step, flow.sent, log)))
     blocks += [(signal.at, [_untaken(signal, flow.sent)]) for signal in view.untaken]
     return [line for _, lines in sorted(blocks, key=lambda block: block[0]) for line in lines]
 
 
 def _deed(deed: DeedView, origin: int) -> Text:
-    done = DONE_BY.get(deed.what, deed.what)
-    details = " ".join(str(each) if isinstance(each, str | int) else compact(each) for each in deed.details)
+    done = " ".join((DONE_BY.get(deed.what, deed.what), *_details(deed)))
     why = f": {deed.why}" if deed.why else ""
-    return _moment(deed.at, f"{done}{' ' if details else ''}{details} by {deed.who}{why}", origin, "magenta")
+    return _moment(deed.at, f"{done} by {deed.who}{why}", origin, "magenta")
+
+
+def _details(deed: DeedView) -> list[str]:
+    if deed.what == RESTART and len(deed.details) == 2:
+        step, version = deed.details
+        return [f"from step {step}", f"on version {version}"][: 2 if version else 1]
+    if deed.what == PAUSE and deed.details:
+        return [f"with all flows of {str(deed.details[0]).replace(':', ' ', 1)}"]
+    return [str(each) if isinstance(each, str | int) else compact(each) for each in deed.details]
 
 
 def _why(reason: Reason, state: str) -> Text:
@@ -118,7 +123,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
     if step.kind == SIGNAL and step.data:
         answer = f" → {compact(step.data)}"
-    to = f" → {step.processor or 'nobody handles it'}" if step.kind == COMMAND else ""
+    to = f" → {step.processor or 'nobody handles it'}" if step.kind in (COMMAND, UNDO) else ""
     found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
     for line in log:
         if line.outcome not in (DONE, FAILED):

@@ -15,8 +15,11 @@ from hybrid.errors import UnknownFlow
 from hybrid.inspect.deeds import DeedView, deeds
 from hybrid.inspect.query import ALL, Query, records, state_of
 from hybrid.inspect.reasons import Reason, reasons
+from hybrid.inspect.runs import run_of, runs
 from hybrid.inspect.shown import visible
+from hybrid.inspect.undos import UndoView, undos
 from hybrid.mediator.record import (
+    CHILD,
     COMMAND,
     COMPLETED,
     FAILED,
@@ -29,6 +32,7 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    UNDO,
     FlowRecord,
     Issued,
     Result,
@@ -37,15 +41,13 @@ from hybrid.streams.scripts import Entries
 from hybrid.topology import Topology
 
 PAGE = 5_000
-RUNS = 50
-"""So many earlier runs of a flow are looked for."""
 LOG_PAGES = 40
 """How many pages of the settle log are read for one flow at most."""
 SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT = "sleeping", "slept"
+SLEEPING, SLEPT, LEFT = "sleeping", "slept", "not awaited any more"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
     SIGNALLED: SIGNALLED,
@@ -160,6 +162,8 @@ class FlowView:
     """Why it does not go on, unless it has ended."""
     runs: tuple[int, ...] = ()
     """The runs that are on record: earlier ones are kept for some time."""
+    undos: tuple[UndoView, ...] = ()
+    """What it has registered to be undone, and has not sent."""
     error: str = ""
     """Of one that was cancelled or has failed for good: why."""
 
@@ -187,11 +191,12 @@ async def flow(store: Store, topology: Topology, id: str, run: int = 0) -> FlowV
     for shard in store.shards:
         newest = FlowRecord.read(id, await shard.queries.hash(shard.keys.flow(id)))
         if newest.begun:
-            runs = await _runs(shard, newest)
-            record = newest if run in (0, newest.run) else await _earlier(shard, id, run)
+            record = await run_of(shard, newest, run)
             first, ended = int(record.facts.get("sent", 0)), int(newest.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return replace(_view(topology, record, log), runs=runs, deeds=await deeds(shard, id))
+            return replace(
+                _view(topology, record, log), runs=await runs(shard, newest), deeds=await deeds(shard, id)
+            )
     for shard in store.shards if run < 2 else ():
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
@@ -222,7 +227,8 @@ def summary(record: FlowRecord) -> FlowSummary:
         for n, why in sorted(record.stuck.items())
         if n in record.steps
     ]
-    problem = facts.get("error", "") or "; ".join(stuck)
+    paused = f"paused {record.paused}" if record.paused else ""
+    problem = "; ".join(why for why in (paused, facts.get("error", ""), *stuck) if why)
     waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
@@ -235,22 +241,8 @@ def summary(record: FlowRecord) -> FlowSummary:
         int(facts.get("sent", 0)),
         int(facts.get("started", 0)),
         int(facts.get("ended", 0)),
-        "" if record.ended else problem,
+        facts.get("error", "") if record.ended else problem,
     )
-
-
-async def _runs(shard: Shard, newest: FlowRecord) -> tuple[int, ...]:
-    """Return the runs of a flow that are on record; of one that has had many, of the newest."""
-    earlier = range(max(1, newest.run - RUNS), newest.run)
-    kept = await shard.queries.exist([shard.keys.past(newest.id, run) for run in earlier])
-    return (*(run for run, there in zip(earlier, kept, strict=True) if there), newest.run)
-
-
-async def _earlier(shard: Shard, id: str, run: int) -> FlowRecord:
-    """Return the record of an earlier run. Raises UnknownFlow."""
-    if fields := await shard.queries.hash(shard.keys.past(id, run)):
-        return FlowRecord.read(id, fields)
-    raise UnknownFlow(f"{id}, run {run}")
 
 
 def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
@@ -270,6 +262,7 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         tuple(log),
         tuple(_untaken(record)),
         reasons=reasons(record, topology),
+        undos=undos(record, topology.catalog),
         error=facts.get("error", "") if record.ended else "",
     )
 
@@ -292,7 +285,7 @@ def _step(
         and line.step == number
         and line.settled >= issued.sent  # and of no run before
     ]
-    is_known = issued.kind == COMMAND and issued.name in topology.catalog
+    is_known = issued.kind in (COMMAND, UNDO) and issued.name in topology.catalog
     handler = topology.handler_of(topology.catalog.named(issued.name)) if is_known else None
     processor = (result.by if result else "") or (handler.component if handler else "")
     problem = record.stuck.get(number, "")
@@ -318,7 +311,10 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
-    if record.steps[step].kind == TIMER:
+    kind = record.steps[step].kind
+    if record.ended or (record.ending and kind not in (COMMAND, UNDO, CHILD)):
+        return LEFT
+    if kind == TIMER:
         return SLEEPING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
