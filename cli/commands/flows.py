@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.commands import flows_versions
 from cli.environment import environment, run
 from cli.flows import signalling, verbs
 from cli.flows.choosing import Filters, Id
@@ -41,6 +42,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=False,
 )
+app.command("versions", epilog=flows_versions.EXAMPLES)(flows_versions.command)
 app.add_typer(signalling.app)
 app.add_typer(verbs.app)
 

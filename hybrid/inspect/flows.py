@@ -194,9 +194,8 @@ async def flow(store: Store, topology: Topology, id: str, run: int = 0) -> FlowV
             record = await run_of(shard, newest, run)
             first, ended = int(record.facts.get("sent", 0)), int(newest.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return replace(
-                _view(topology, record, log), runs=await runs(shard, newest), deeds=await deeds(shard, id)
-            )
+            found = view(topology, record, log)
+            return replace(found, runs=await runs(shard, newest), deeds=await deeds(shard, id))
     for shard in store.shards if run < 2 else ():
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
@@ -245,9 +244,10 @@ def summary(record: FlowRecord) -> FlowSummary:
     )
 
 
-def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+    """Return a flow as its record and its part of the settle log tell it."""
     facts = record.facts
-    kind, _, data = record.outcome or ("", 0, b"")
+    kind, schema, data = record.outcome or ("", 0, b"")
     return FlowView(
         summary(record),
         facts.get("key", ""),
@@ -255,10 +255,10 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         facts.get("reason", ""),
         int(facts.get("code", 0)),
         record.run,
-        visible(topology.catalog, facts.get("type", ""), record.event),
+        visible(topology.catalog, facts.get("type", ""), record.event, record.schema),
         tuple(_step(topology, record, n, issued, log) for n, issued in sorted(record.steps.items())),
         kind,
-        visible(topology.catalog, kind, data) if kind else None,
+        visible(topology.catalog, kind, data, schema) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
         reasons=reasons(record, topology),
@@ -334,7 +334,9 @@ def remark(step: Issued, result: Result | None) -> str:
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
-    return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
+    if result and result.kind == REPLY:
+        return visible(topology.catalog, result.type, result.data, result.schema)
+    return None
 
 
 def _simple(id: str, log: list[LogLine]) -> FlowView:

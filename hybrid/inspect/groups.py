@@ -105,7 +105,7 @@ async def reset(store: Store, views: Sequence[GroupView], to: Start, *, really: 
         keys = shard.keys
         names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
         names += [keys.gate(view.group), keys.held(view.group), keys.own(view.group)]
-        where = position(to, await shard.queries.now())
+        where = position(to, await shard.queries.server_time())
         moved = await shard.scripts.reset(names, view.group, view.channel, where, really=really)
         if moved is None:
             raise ApplicationError(

@@ -67,7 +67,10 @@ class Query:
             and self.state in ("", state_of(record))
             and not 0 < self.before <= int(facts.get("started", 0))
             and (not self.step or self._is_at_step(record))
-            and (not self.where or self._takes_event(visible(catalog, facts.get("type", ""), record.event)))
+            and (
+                not self.where
+                or self._takes_event(visible(catalog, facts.get("type", ""), record.event, record.schema))
+            )
         )
 
     def _is_at_step(self, record: FlowRecord) -> bool:

@@ -23,10 +23,14 @@ from hybrid.errors import (
     ChildFailed,
     CommandFailed,
     ForeignAwait,
+    MessageError,
+    NewerMessage,
     NonDeterministicFlow,
     StepTimeout,
+    UnknownMessage,
 )
 from hybrid.ids import child_id, new_id
+from hybrid.mediator.patches import checked_patch, is_new_ground
 from hybrid.mediator.record import (
     CANCELLED,
     CHILD,
@@ -42,6 +46,7 @@ from hybrid.mediator.record import (
     TIMER,
     Compensation,
     FlowRecord,
+    Result,
 )
 from hybrid.mediator.signals import checked_signal
 from hybrid.messages import Command, Event, Message
@@ -157,6 +162,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, tuple[Any, int]] = {}
         self.new_undos: dict[int, Compensation] = {}
+        self.new_patches: dict[str, bool] = {}
         self.waiting: list[int] = []
         self.need = 0
         self._surroundings = surroundings
@@ -165,6 +171,8 @@ class Flow:
         self._undos = 0
         self._replies: list[object] = []
         self.closed = False
+        self.unread: MessageError | None = None
+        """Why a result can't be read by this program; one of newer code can."""
 
     def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
@@ -285,9 +293,23 @@ class Flow:
         """Return a random UUID; recorded, so that a re-run gets the same."""
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
 
+    def patched(self, name: str) -> bool:
+        """Tell whether the change of this name holds in this flow: it does when the function comes here
+        beyond all that is on record, and not when it repeats what code without the change has done.
+
+        The answer is given once, recorded, and holds for the whole flow, in loops too. Raises
+        ApplicationError for a name that is not kebab-case.
+        """
+        self._open()
+        patches = self.record.patches
+        if checked_patch(name) not in patches:
+            patches[name] = self.new_patches[name] = self._is_new_ground()
+        return patches[name]
+
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.new_undos, self.waiting = [], {}, {}, []
+        self.new_steps, self.new_values, self.waiting = [], {}, []
+        self.new_undos, self.new_patches = {}, {}
         self._surroundings = self._surroundings._replace(now=now)
 
     def packed(self, event: Event) -> bytes:
@@ -305,6 +327,9 @@ class Flow:
         if number not in self.record.values:
             self.record.values[number] = self.new_values[number] = make(), self._steps
         return self.record.values[number][0]
+
+    def _is_new_ground(self) -> bool:
+        return is_new_ground(self.record, self._steps, self._values)
 
     def _send(self, command: Command, timeout: timedelta | float | None) -> int:
         if not isinstance(command, Command):
@@ -332,7 +357,7 @@ class Flow:
             self.new_steps.append(NewStep(number, kind, name, timeout, message, data, front))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
-        elif recorded.checksum != crc32(data):
+        elif recorded.schema == schema_of(message) and recorded.checksum != crc32(data):
             raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
 
@@ -352,18 +377,31 @@ class Flow:
         if result.kind in (NOTHING, FIRED):
             return None
         if result.kind in (REFUSED, CANCELLED, FAILED):
-            event = self._surroundings.catalog.decode(result.type, result.data) if result.type else None
+            event = self._decoded(result) if result.type else None
             child = child_id(self.id, self.run, number)
             raise ChildFailed(child, result.kind, event, "" if event else result.data.decode())
         if result.kind == SIGNALLED:
             return result.said
-        reply = self._surroundings.catalog.decode(result.type, result.data)
+        reply = self._decoded(result)
         self._replies.append(reply)
         return reply
+
+    def _decoded(self, result: Result) -> Message:
+        """Return the message that a result brings; newer code has to read what this program can't."""
+        try:
+            return self._surroundings.catalog.decode(result.type, result.data, result.schema)
+        except (UnknownMessage, NewerMessage) as error:
+            self.unread = error
+            raise Suspended from error
 
     def _open(self) -> None:
         if self.closed:
             raise Suspended
+
+
+def schema_of(message: Message | None) -> int:
+    """Return the schema version of a step's message; 1 when it has none."""
+    return message.type_version if message else 1
 
 
 def foreign(thing: object) -> ForeignAwait:

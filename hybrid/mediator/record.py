@@ -6,8 +6,8 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: see below; it is over when `ended` is there
 need                                      how many results are awaited
-step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
-                                          kind: a command
+step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind, schema]; the
+                                          last two only of what is no command of schema version 1
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack [what flow.now(), random() or uuid() gave, steps before]
 undo:N                                    msgpack Compensation, registered and not yet sent
@@ -18,6 +18,7 @@ signal:ID                                 msgpack Result, of a signal; empty whe
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
+patch:NAME                                1 or 0, what flow.patched(NAME) gave
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -116,7 +117,7 @@ class Result(NamedTuple):
 
 class Issued(NamedTuple):
     """A step on record: its name (of a command its type), a checksum of the command's data, when it was
-    issued, and after what time (ms, 0: none) it times out, or fires.
+    issued, and after what time (ms, 0: none) it times out, or fires; of a command its schema version.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Issued(NamedTuple):
     sent: int
     timeout: int = 0
     kind: str = COMMAND
+    schema: int = 1
 
     @property
     def label(self) -> str:
@@ -136,8 +138,9 @@ class Issued(NamedTuple):
         return self.kind == SIGNAL and not self.timeout
 
     def packed(self) -> bytes:
-        """Return it as it stands in the record: that it is a command goes without saying."""
-        return pack(self[:4] if self.kind == COMMAND else tuple(self))
+        """Return it as it stands in the record: that it is a command of version 1 goes without saying."""
+        usual = self.kind == COMMAND and self.schema == 1
+        return pack(self[:4] if usual else self[:5] if self.schema == 1 else tuple(self))
 
 
 @dataclass(slots=True)
@@ -154,6 +157,7 @@ class FlowRecord:
     values: dict[int, tuple[Any, int]] = field(default_factory=dict)
     """What flow.now() and its like gave, and after how many steps."""
     undos: dict[int, Compensation] = field(default_factory=dict)
+    patches: dict[str, bool] = field(default_factory=dict)
     ending: Ending | None = None
     paused: Deed | None = None
     asked: Deed | None = None
@@ -165,6 +169,8 @@ class FlowRecord:
     untaken: dict[str, list[str]] = field(default_factory=dict)
     """The ids of the others, by name, oldest first."""
     outcome: tuple[str, int, bytes] | None = None
+    counted: str = ""
+    """The version of its mediator's flow under which it is counted as running; "" when it is not."""
 
     @property
     def version(self) -> int:
@@ -175,6 +181,11 @@ class FlowRecord:
     def run(self) -> int:
         """The run, from 1."""
         return int(self.facts.get("run", 1))
+
+    @property
+    def schema(self) -> int:
+        """The schema version of the initiating event's data."""
+        return int(self.facts.get("schema", 1))
 
     @property
     def state(self) -> str:
@@ -200,6 +211,7 @@ class FlowRecord:
         """Take up what an advance has put on record of a flow that goes on."""
         self.facts["version"] = str(self.version + 1)
         self.begun = True
+        self.counted = self.facts["code"]
         self.steps |= issued
         self.waits = set(waits)
 
@@ -224,6 +236,7 @@ class FlowRecord:
             else:
                 record.facts[name] = value.decode()
         record.begun = "type" in record.facts
+        record.counted = "" if record.ended else record.facts.get("code", "")
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
@@ -237,6 +250,8 @@ class FlowRecord:
             self.values[int(of)] = tuple(unpack(value))
         elif name == "undo":
             self.undos[int(of)] = Compensation(*unpack(value))
+        elif name == "patch":
+            self.patches[of] = value == b"1"
         elif name == "stuck":
             self.stuck[int(of)] = value.decode()
         elif name == "signal":

@@ -15,6 +15,7 @@ from typing import Any
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import ApplicationError, ServerError, StoreMismatch
 from hybrid.keys import QUEUE_GROUP
+from hybrid.mediator.versions import check_versions, running
 from hybrid.messages import Event
 from hybrid.positions import position
 from hybrid.processor import Handler
@@ -74,6 +75,7 @@ class Worker:
         self._lanes: list[Lane] = []
         self._ears: list[Ear] = []
         self._listening: list[Listening] = []
+        self._schedules: list[Schedule] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
 
@@ -122,6 +124,7 @@ class Worker:
         await self._store.open()
         self._opened = self._store.id
         self._workplace.topology.check_order(len(self._store.shards))
+        await self._check_versions()
         settings: Settings = self._store.settings
         self._workplace.resources = await open_resources(self._resources, {Settings: settings}, self._stack)
         self._ears = self._every_instance()
@@ -134,7 +137,9 @@ class Worker:
         catalog = self._workplace.topology.catalog
         topics = [f"topic:{cls.type_name}" for cls in catalog if issubclass(cls, Event)]
         for shard in self._store.shards:
-            self._background(Schedule(shard, self.names, self._workplace).run())
+            schedule = Schedule(shard, self.names, self._workplace)
+            self._schedules.append(schedule)
+            self._background(schedule.run())
             self._background(Housekeeping(shard, topics, self._workplace).run())
         self._orphans = Orphans(self._lanes, self._workplace, self._recover)
         self._background(self._orphans.look())
@@ -143,6 +148,16 @@ class Worker:
             await listening.start()
             self._background(listening.run())
         self._reading = [self._watched(reader.run()) for reader in self._readers]
+
+    async def _check_versions(self) -> None:
+        """Check that the mediators that run here have the versions that their flows need. Raises
+        VersionMissing.
+        """
+        topology = self._workplace.topology
+        mediators = [topology.mediators[name] for name in self.names if name in topology.mediators]
+        if mediators:
+            counters = [await shard.queries.hash(shard.keys.counters) for shard in self._store.shards]
+            check_versions(mediators, running(counters))
 
     def _build(self, shard: Shard) -> None:
         """Make the runners, lanes and readers of one shard."""
@@ -228,7 +243,7 @@ class Worker:
         for shard in self._store.shards:
             keys = shard.keys
             lanes = [lane for lane in self._lanes if lane.shard is shard]
-            now = await shard.queries.now()
+            now = await shard.queries.server_time()
             await shard.writes.ensure_queues([lane.stream for lane in lanes if lane.queue], QUEUE_GROUP)
             for lane in lanes:
                 if not lane.queue:

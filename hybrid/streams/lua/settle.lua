@@ -11,10 +11,10 @@
 -- that is what makes a delivery settle once.) No claims at all: the checks alone decide.
 
 -- with turns
+-- with clock
 
 local call = redis.call
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now
 
 local counts = {}
 local function count(field, by)
@@ -104,6 +104,7 @@ end
 
 -- {schedule, zset, delay (ms), member}
 function effect.schedule(e)
+  now = now or clock.now(KEYS[1])
   call('ZADD', e[2], now + e[3], e[4])
 end
 
