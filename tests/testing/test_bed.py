@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hybrid import HARD, App, Flow, Mediator, Processor, days, hours
+from hybrid import HARD, App, Flow, Mediator, Processor, StepTimeout, days, hours
 from hybrid.errors import ApplicationError, NotSettled, StoreMismatch, UnknownFlow
 from hybrid.keys import Keys
 from hybrid.testing import TestBed
@@ -269,3 +269,26 @@ async def test_a_worker_that_broke_is_told(monkeypatch, caplog):
         await bed._worker.stopped.wait()
         with pytest.raises(NotSettled, match="the worker has stopped: the schedule broke"):
             await bed.settled()
+
+
+async def test_time_that_was_skipped_hides_no_event_and_ends_a_wait():
+    async def wait(event: Ordered, flow: Flow) -> Late | None:
+        heard = flow.wait(Paid, match={"order": event.order}, timeout=days(30))
+        await flow.sleep(days(3))
+        try:
+            await heard
+        except StepTimeout:
+            return Late(order=event.order)
+        return None
+
+    orders = Mediator("orders", handles=HARD)
+    orders.flow(Ordered, hears=Paid)(wait)
+    async with TestBed(App("shop", [shop.front, orders, shop.payment, shop.shipping, shop.mail])) as bed:
+        first, second = await bed.send(Ordered(order="o1")), await bed.send(Ordered(order="o2"))
+        await bed.skip(days(2))
+        await bed.publish(Paid(order="o1"))
+        await bed.skip(days(2))
+        assert bed.outcome(first).state == "completed"
+        assert bed.outcome(second).state == "running"
+        await bed.skip(days(30))
+        assert bed.outcome(second).event == Late(order="o2")
