@@ -54,12 +54,13 @@ class TestBed:
 
     __test__ = False  # pytest takes classes called Test… for tests
 
-    def __init__(self, app: App, **changes: Any) -> None:
-        """`changes` are settings that win over the application's, which may name another server of tests
-        (`redis_url`), or more `shards`.
+    def __init__(self, app: App, *, only: Sequence[str] = (), **changes: Any) -> None:
+        """Of the components `only` these are at work, all if none are named; `changes` are settings that win
+        over the application's, as more `shards`, or another server of tests (`redis_url`).
         """
         self.app = app
         self.topology = app.topology
+        self._names = list(only or app.topology.names)
         self._changes = changes
         self._stack = AsyncExitStack()
         self._sent: list[Command] = []
@@ -81,7 +82,7 @@ class TestBed:
             stack.callback(self._reads.close)
             stack.callback(self._reads.delete_all, f"{{{self.app.name}.{settings.domain}.*")
             await store.open(test=True)
-            self._worker = FaultyWorker(self.topology, self.app.resources, store)
+            self._worker = FaultyWorker(self.topology, self.app.resources, store, self._names)
             self._worker.faults = self._faults
             self.client = await stack.enter_async_context(Client(self.app, store))
             await stack.enter_async_context(self._worker)
@@ -298,7 +299,7 @@ class TestBed:
             for runner, delivery in held
             if delivery.lane.channel.startswith("own:")
         )
-        return await look(self._store, self.topology, apart, own)
+        return await look(self._store, self.topology, self._names, (apart, own))
 
     async def _retry(self, later: Sequence[tuple[Shard, str]]) -> None:
         """Let the next attempts come now."""
