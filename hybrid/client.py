@@ -325,7 +325,8 @@ def outcome_of(record: FlowRecord, catalog: Catalog) -> Outcome | None:
     """Return how a flow has ended, or why it failed, by its record; None while it goes on."""
     flow = record.id
     if record.ended:
-        event = catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
+        name, schema, data = record.outcome or ("", 0, b"")
+        event = catalog.decode(name, data, schema) if record.outcome else None
         return Outcome(flow, record.state, event, record.facts.get("error", ""))
     if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
         return Outcome(flow, FAILED, reason=record.facts["error"])

@@ -14,11 +14,13 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
+    CANCEL_ON,
     COMMAND,
     COMPLETED,
     FAILED,
     FIRED,
     GIVEN_UP,
+    HEARD,
     NOTHING,
     REPLY,
     RUNNING,
@@ -26,6 +28,7 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    WAIT,
     FlowRecord,
     Issued,
     Result,
@@ -40,13 +43,14 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT = "sleeping", "slept"
+SLEEPING, SLEPT, LISTENING = "sleeping", "slept", "listening"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED,
+    SIGNALLED: SIGNALLED, HEARD: HEARD,
 }  # fmt: skip
 
-
+_MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, CANCEL_ON: LISTENING}
+"""What is said of steps without a message, as long as they have no result."""
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
 """States of an event without a flow, by the outcome of its last delivery."""
 
@@ -79,7 +83,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it."""
+    """Of a signal who gave it; of a wait the id of the event that it heard."""
     state: str
     sent: int
     taken: int
@@ -248,7 +252,7 @@ async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
 def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
     """Return a flow as its record and its part of the settle log tell it."""
     facts = record.facts
-    kind, _, data = record.outcome or ("", 0, b"")
+    kind, schema, data = record.outcome or ("", 0, b"")
     return FlowView(
         summary(record),
         facts.get("key", ""),
@@ -256,10 +260,10 @@ def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView
         facts.get("reason", ""),
         int(facts.get("code", 0)),
         record.run,
-        visible(topology.catalog, facts.get("type", ""), record.event),
+        visible(topology.catalog, facts.get("type", ""), record.event, record.schema),
         tuple(_step(topology, record, n, issued, log) for n, issued in sorted(record.steps.items())),
         kind,
-        visible(topology.catalog, kind, data) if kind else None,
+        visible(topology.catalog, kind, data, schema) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
     )
@@ -303,27 +307,31 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
-    if record.steps[step].kind == TIMER:
-        return SLEEPING
+    if record.steps[step].kind in (TIMER, CANCEL_ON):
+        return SLEEPING if record.steps[step].kind == TIMER else LISTENING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
+        return _MEANWHILE.get(step.kind, "")
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
     if result.kind == SIGNALLED:
         return f"signalled by {result.by}"
+    if result.kind == HEARD:
+        return f"heard {result.type} {result.by}"
     return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
-    return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
+    if result and result.kind in (REPLY, HEARD):
+        return visible(topology.catalog, result.type, result.data, result.schema)
+    return None
 
 
 def _simple(id: str, log: list[LogLine]) -> FlowView:

@@ -11,9 +11,22 @@ from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id
 from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end
-from hybrid.mediator.flow import NewStep
-from hybrid.mediator.record import CHILD, COMMAND, FAILED, RUNNING, SIGNAL, TIMER, Ending, FlowRecord, Issued
+from hybrid.mediator.record import (
+    CHILD,
+    COMMAND,
+    COMPLETED,
+    FAILED,
+    RUNNING,
+    SIGNAL,
+    TIMER,
+    Ending,
+    FlowRecord,
+    Issued,
+)
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.steps import NewStep, schema_of
+from hybrid.mediator.versions import counted_anew
+from hybrid.mediator.waits import listener_of, listening
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -52,11 +65,16 @@ def advance(
         fields += [f"value:{number}", pack(value)]
     for number, undo in progress.undos.items():
         fields += [f"undo:{number}", pack(tuple(undo))]
+    for name, is_new in progress.patches.items():
+        fields += [f"patch:{name}", "1" if is_new else "0"]
     new = issued(progress, place.now)
     for number, step in new.items():
         fields += [f"step:{number}", step.packed()]
     for each in progress.issued:
         effects += _set_off(place, record, envelope, each, ending)
+    facts = {"mediator": place.mediator, "type": envelope.type, "code": record.facts["code"]}
+    undoes = ending and ending.state != COMPLETED and record.undos
+    effects += counted_anew(keys, record, facts, bool(progress.anew or (ending and not undoes)))
     if progress.anew:
         record.steps |= new
         effects += _anew(place, record, progress.anew, fields)
@@ -92,6 +110,11 @@ def _going_on(
     wake = wake_up(place.keys, place.mediator, record.id)
     effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
     effects += [_expected(place, record, step, wake) for step in progress.issued if step.kind == SIGNAL]
+    effects += [
+        listening(place.keys, place.mediator, step.match, listener_of(record, step.number, step.kind))
+        for step in progress.issued
+        if step.match
+    ]
     return effects
 
 
@@ -141,7 +164,9 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
 def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
-        step.number: Issued(step.name, crc32(step.data), now, step.timeout, step.kind)
+        step.number: Issued(
+            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.message), step.match
+        )
         for step in progress.issued
     }
 
@@ -158,7 +183,7 @@ def _set_off(
     elif step.kind == CHILD:
         effects.append(_begun(place, record, envelope, step))
     if (step.timeout or step.kind == TIMER) and (step.kind == COMMAND or not ending):
-        at = member(place, record, step.number, step.kind)
+        at = member(place, record, step.number, step)
         effects.append(schedule(place.keys.timers, step.timeout, at))
     return effects
 
@@ -184,6 +209,7 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -
         record.run,
         step.number,
         place.mediator,
+        retry=step.retry.written() if step.retry else "",
     )
     return command_output(place.keys, out, step.data)
 
@@ -212,5 +238,5 @@ def _begun(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) 
 def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
     """Return the effect by which a step waits for its signal."""
     at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
-    timer = member(place, record, step.number, step.kind) if step.timeout else b""
+    timer = member(place, record, step.number, step) if step.timeout else b""
     return expect(at, step.number, timer, wake)

@@ -33,6 +33,7 @@ EXPORTED = [
     "minutes",
     "resource",
     "seconds",
+    "upcast",
 ]
 
 
