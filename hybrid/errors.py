@@ -19,6 +19,9 @@
     │   ├── ForeignAwait          a flow awaited something that is not a step
     │   ├── UnknownFlow           no flow of that id
     │   ├── FlowEnded             a signal for a flow that has ended
+    │   ├── UnknownTask           no task of that id
+    │   ├── TaskTaken             somebody else has claimed the task
+    │   ├── TaskOver              the task was answered, timed out, or its flow is over
     │   └── Refused               a business refusal: an outcome, not an error
     ├── WaitTimeout               a flow did not end while the caller waited
     ├── ScheduleError             a time at which nothing can be sent, or a schedule that can't be
@@ -30,6 +33,7 @@ Errors carry their facts as fields; the text says what, which, why and what to d
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -171,6 +175,35 @@ class FlowEnded(FlowError):
         super().__init__(f"flow {flow} has ended ({state}): it takes no signal any more")
 
 
+class UnknownTask(FlowError):
+    """No flow asks people this, or ever did."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        super().__init__(f"no task {task[:130]}: a task's id is FLOW/STEP, as in `hybrid tasks list`")
+
+
+class TaskTaken(FlowError):
+    """Somebody else has claimed a task. Fields: `task`, `by`, and since when (ms, `since`)."""
+
+    def __init__(self, task: str, by: str, since: int) -> None:
+        self.task, self.by, self.since = task, by, since
+        super().__init__(f"task {task} is claimed by {by}, since {_utc(since)}: take it over, or reassign it")
+
+
+class TaskOver(FlowError):
+    """A task that nobody is asked any more. Fields: `task`; `how`: answered, timed out or dropped; of an
+    answer `by` whom, and when (ms, `at`).
+    """
+
+    def __init__(self, task: str, how: str, by: str = "", at: int = 0) -> None:
+        self.task, self.how, self.by, self.at = task, how, by, at
+        who = (
+            f" by {by}" if by else " (its flow is over, or does not ask any more)" if how == "dropped" else ""
+        )
+        super().__init__(f"task {task} was {how}{who}" + (f" at {_utc(at)}" if at else ""))
+
+
 class Refused(FlowError):
     """A business refusal, raised by a flow: an outcome, not an error. Carries the event that tells it."""
 
@@ -200,3 +233,7 @@ class ServerError(HybridError):
 
 class ServerUnavailable(ServerError):
     """No connection to Redis."""
+
+
+def _utc(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

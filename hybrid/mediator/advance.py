@@ -12,8 +12,21 @@ from hybrid.envelope import Envelope
 from hybrid.ids import command_id, derived_id
 from hybrid.keys import Keys
 from hybrid.mediator.flow import NewStep
-from hybrid.mediator.record import COMMAND, FAILED, FIRED, RUNNING, SIGNAL, TIMEOUT, TIMER, FlowRecord, Issued
+from hybrid.mediator.record import (
+    COMMAND,
+    FAILED,
+    FIRED,
+    RUNNING,
+    SIGNAL,
+    TASK,
+    TIMEOUT,
+    TIMER,
+    FlowRecord,
+    Issued,
+)
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.task_changes import Asked, asked_of, dropped, opened
+from hybrid.mediator.tasks import Task
 from hybrid.messages import Command
 from hybrid.streams.transitions import (
     Awaited,
@@ -132,11 +145,23 @@ def _set_off(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep
     """Return the effects that send a step's command, if it has one, and that wake the flow when its time is
     over. Nobody wakes one that has ended.
     """
+    if step.kind == TASK:
+        return opened(_asked(place, record, envelope, step)) if state == RUNNING else []
     effects = [_sent(place, record, envelope, step, step.command)] if step.command else []
     if step.timeout if step.command else (step.timeout or step.kind == TIMER) and state == RUNNING:
         member = _member(place, record, step.number, step.kind)
         effects.append(schedule(place.keys.timers, step.timeout, member))
     return effects
+
+
+def _asked(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> Asked:
+    """Return the task that a step is."""
+    packed = record.tasks[step.number]
+    return Asked(
+        place.keys, record.id, record.run, step.number, step.name, place.now,
+        place.now + step.timeout if step.timeout else 0, place.mediator,
+        envelope.correlation or envelope.id, envelope.trace, Task.read(packed), packed,
+    )  # fmt: skip
 
 
 def _member(place: Place, record: FlowRecord, number: int, kind: str) -> bytes:
@@ -200,11 +225,15 @@ def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> It
 
 
 def _cancelled(place: Place, record: FlowRecord) -> list[Item]:
-    """Return the effects that take the timers of a flow that is over off the schedule. Those of commands go
-    when these are acknowledged.
+    """Return the effects that take the timers of a flow that is over off the schedule, and its tasks from
+    people. Those of commands go when these are acknowledged.
     """
-    return [
-        cancel(place.keys.timers, _member(place, record, number, step.kind))
-        for number, step in record.steps.items()
-        if step.kind != COMMAND and number not in record.results
-    ]
+    effects: list[Item] = []
+    for number, step in record.steps.items():
+        if step.kind == COMMAND or number in record.results:
+            continue
+        if step.kind != TASK:
+            effects.append(cancel(place.keys.timers, _member(place, record, number, step.kind)))
+        elif asked := asked_of(place.keys, record, number):
+            effects += dropped(asked, place.now)
+    return effects

@@ -11,27 +11,33 @@ import random
 from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 from uuid import UUID
 from zlib import crc32
+
+from pydantic import BaseModel
 
 from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
 from hybrid.ids import new_id
+from hybrid.mediator.answers import read_answer
 from hybrid.mediator.record import (
+    ANSWERED,
     COMMAND,
     FIRED,
     GIVEN_UP,
     NOTHING,
     SIGNAL,
     SIGNALLED,
+    TASK,
     TIMEOUT,
     TIMER,
     FlowRecord,
 )
 from hybrid.mediator.signals import checked_signal
+from hybrid.mediator.tasks import Asking, Question
 from hybrid.messages import Command
 
 
@@ -41,7 +47,7 @@ class Suspended(BaseException):
 
 class NewStep(NamedTuple):
     """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of a command also that, and its packed data.
+    none) it times out, or fires; of a command also that; its packed data (of a task what is asked).
     """
 
     number: int
@@ -130,6 +136,8 @@ class Flow:
         self.new_values: dict[int, Any] = {}
         self.waiting: list[int] = []
         self.need = 0
+        self.forms: dict[int, type[BaseModel]] = {}
+        """The models of the answers that tasks are for, by step."""
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
@@ -165,6 +173,23 @@ class Flow:
         Each signal is for one step, first come first taken; it may have come before. `timeout` as in `do`.
         """
         return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
+
+    def ask(self, question: str, **how: Unpack[Asking]) -> Step:
+        """Ask people (`hybrid tasks`, `client.answer`); awaiting it gives an Answer.
+
+        With `choices` (words) it has the `choice`; with `schema`, a pydantic model, its `data` is one;
+        without either somebody has done it. `for_` says who is to answer, `about` which facts they are shown.
+        After `timeout` StepTimeout is raised; `remind` is how often they are reminded until then, and
+        `escalate` after what time it goes to whom: (days(2), "director"). Each is broadcast: TaskOpened,
+        TaskReminded, TaskEscalated, TaskReassigned, TaskClosed.
+        """
+        asked = Question(question, **how)
+        task = asked.task(self._surroundings.max_bytes)
+        number = self._issue(TASK, question, asked.times_out, data=task.essence)
+        self.record.tasks.setdefault(number, task.packed())
+        if asked.schema:
+            self.forms[number] = asked.schema
+        return Step(self, [number], single=True)
 
     def race(self, *steps: Step) -> Race:
         """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
@@ -266,6 +291,8 @@ class Flow:
             return None
         if result.kind == SIGNALLED:
             return result.said
+        if result.kind == ANSWERED:
+            return read_answer(self.forms.get(number), result.by, result.data)
         reply = self._surroundings.catalog.decode(result.type, result.data)
         self._replies.append(reply)
         return reply

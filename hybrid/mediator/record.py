@@ -14,6 +14,7 @@ signal:ID                                 msgpack Result, of a signal; empty whe
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
+task:N                                    msgpack Task: what step N asks people, and who has claimed it
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -32,6 +33,8 @@ IN_REPAIR = "in repair by "
 COMMAND, TIMER, SIGNAL = "command", "timer", "signal"
 """The kinds of steps: a command is acknowledged by its processor, a timer fires, a signal comes from
 outside."""
+TASK, ANSWERED = "task", "answered"
+"""A step that asks people, and its result when somebody has answered."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
 FIRED, SIGNALLED = "fired", "signalled"
 """The kinds of results."""
@@ -79,8 +82,8 @@ class Issued(NamedTuple):
 
     @property
     def is_from_outside(self) -> bool:
-        """Whether its result comes from outside only, at any time: a signal without a timeout."""
-        return self.kind == SIGNAL and not self.timeout
+        """Whether its result comes from outside only, at any time: a signal or a task without a timeout."""
+        return self.kind in (SIGNAL, TASK) and not self.timeout
 
     def packed(self) -> bytes:
         """Return it as it stands in the record: that it is a command goes without saying."""
@@ -103,6 +106,8 @@ class FlowRecord:
     """The signals that came, by id; None for one that a step has taken."""
     untaken: dict[str, list[str]] = field(default_factory=dict)
     """The ids of the others, by name, oldest first."""
+    tasks: dict[int, bytes] = field(default_factory=dict)
+    """What steps ask people, packed as it stands on record."""
     outcome: tuple[str, int, bytes] | None = None
 
     @property
@@ -176,5 +181,7 @@ class FlowRecord:
             self.stuck[int(of)] = value.decode()
         elif name == "signal":
             self.signals[of] = Result(*unpack(value)) if value else None
+        elif name == "task":
+            self.tasks[int(of)] = value
         elif name == "untaken":
             self.untaken[of] = value.decode().split()

@@ -138,7 +138,7 @@ class MediatorRunner(Runner):
         first = _initiating_delivery(deliveries)
         if record.ended or (record.version == 0 and first is None):
             return Step(self._put((), deliveries, [], outcomes.DUPLICATE if first else outcomes.DONE))
-        envelope = _initiating(record) if record.version else first.envelope  # type: ignore[union-attr]
+        envelope = initiating(record) if record.version else first.envelope  # type: ignore[union-attr]
         assert envelope is not None
         if record.version == 0 and first is not None:
             record.event = first.fields.get(b"data", b"")
@@ -203,7 +203,7 @@ class MediatorRunner(Runner):
         progress = run.go_on()
         try:
             check_outputs(
-                self.component, [len(step.data) for step in progress.issued if step.command], self.settings
+                self.component, [len(step.data) for step in progress.issued if step.data], self.settings
             )
         except HandlerError as error:
             return Progress(FAILED, error=error)
@@ -285,7 +285,7 @@ def _at_once(code: int) -> asyncio.Future[int]:
     return done
 
 
-def _initiating(record: FlowRecord) -> Envelope:
+def initiating(record: FlowRecord) -> Envelope:
     """Return the envelope of the initiating event, from the flow's record."""
     facts = record.facts
     return Envelope(
