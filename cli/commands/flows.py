@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli import completion
+from cli.assignments import answered
 from cli.desk.choosing import user
 from cli.environment import environment, run
 from cli.output import STYLES, Column, as_json, clean, clock, compact, is_terminal, out, show, span, table
@@ -18,7 +19,7 @@ from hybrid import Receipt
 from hybrid.broker.log import DONE
 from hybrid.errors import SettingsError
 from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, SignalView, StepView, flow, summaries
-from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL, TIMER
+from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL, TASK, TIMER
 from hybrid.messages import kebab
 
 COLUMNS = [
@@ -213,6 +214,8 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
     if step.kind == SIGNAL and step.data:
         answer = f" → {compact(step.data)}"
+    if step.kind == TASK and step.data:
+        answer = f": {answered(**step.data)}"
     to = f" → {step.processor or 'nobody handles it'}" if step.kind == COMMAND else ""
     found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
     for line in log:
@@ -222,7 +225,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
             found.append(_moment(line.settled, text, origin, STYLES.get(line.outcome, "")))
     if step.done:
         again = f", attempt {step.attempts}" if step.attempts > 1 else ""
-        who = step.processor if step.kind == SIGNAL else step.by
+        who = step.processor if step.kind in (SIGNAL, TASK) else step.by
         by = f" by {who}" if who else ""
         took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
@@ -235,8 +238,11 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
         )
     else:
         until = f"{'' if step.kind == TIMER else ','} until {clock(step.deadline)}" if step.deadline else ""
+        asks = f" for {step.asks}" if step.asks else ""
         tried = f", {step.attempts} attempt(s)" if step.attempts else ""
-        found.append(_line(" " * 24, (f"        {step.state}{tried}{until}", STYLES.get(step.state, ""))))
+        found.append(
+            _line(" " * 24, (clean(f"        {step.state}{asks}{tried}{until}"), STYLES.get(step.state, "")))
+        )
     if step.problem:
         found.append(_line(" " * 32, (clean(step.problem), "red")))
         if step.state == FAILED:

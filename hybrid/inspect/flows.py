@@ -14,6 +14,7 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
+    ANSWERED,
     COMMAND,
     COMPLETED,
     FAILED,
@@ -24,12 +25,14 @@ from hybrid.mediator.record import (
     RUNNING,
     SIGNAL,
     SIGNALLED,
+    TASK,
     TIMEOUT,
     TIMER,
     FlowRecord,
     Issued,
     Result,
 )
+from hybrid.mediator.tasks import Task
 from hybrid.streams.scripts import Entries
 from hybrid.topology import Topology
 
@@ -41,9 +44,11 @@ SHORTLY = 60_000
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
 SLEEPING, SLEPT = "sleeping", "slept"
+ANYONE = "anyone"
+"""For whom a task is that is for nobody in particular."""
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED,
+    SIGNALLED: SIGNALLED, ANSWERED: ANSWERED,
 }  # fmt: skip
 
 
@@ -79,7 +84,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it."""
+    """Of a signal who gave it, of a task who answered."""
     state: str
     sent: int
     taken: int
@@ -90,7 +95,10 @@ class StepView:
     deadline: int
     reply: str
     data: Any
+    """Of a task the answer: {choice, note, data}."""
     problem: str
+    asks: str = ""
+    """Of a task whom it waits for, and who has claimed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +215,7 @@ def summary(record: FlowRecord) -> FlowSummary:
         if n in record.steps
     ]
     problem = facts.get("error", "") or "; ".join(stuck)
-    waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
+    waiting = [_awaited(record, n) for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
         FAILED if record.failed and not record.ended else record.state,
@@ -221,6 +229,19 @@ def summary(record: FlowRecord) -> FlowSummary:
         int(facts.get("ended", 0)),
         "" if record.ended else problem,
     )
+
+
+def _awaited(record: FlowRecord, step: int) -> str:
+    """Return what a flow waits for: of a task whom, and what they are asked."""
+    label, asks = record.steps[step].label, _asks(record, step)
+    return f"{asks}: {label}" if asks else label
+
+
+def _asks(record: FlowRecord, step: int) -> str:
+    if step not in record.tasks:
+        return ""
+    task = Task.read(record.tasks[step])
+    return (task.for_ or ANYONE) + (f", claimed by {task.claimed_by}" if task.claimed_by else "")
 
 
 async def _candidates(shard: Shard, state: str) -> Any:
@@ -298,6 +319,7 @@ def _step(
         result.type if result else "",
         _reply(topology, result),
         problem,
+        "" if result else _asks(record, number),
     )
 
 
@@ -310,18 +332,22 @@ def _unfinished(record: FlowRecord, step: int) -> str:
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
+        return SLEEPING if step.kind == TIMER else WAITING if step.kind in (SIGNAL, TASK) else ""
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
     if result.kind == SIGNALLED:
         return f"signalled by {result.by}"
+    if result.kind == ANSWERED:
+        return f"answered by {result.by}: {result.said[0] or 'done'}"
     return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
+    if result and result.kind == ANSWERED:
+        return dict(zip(("choice", "note", "data"), result.said, strict=True))
     return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
 
 

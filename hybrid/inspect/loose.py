@@ -21,6 +21,7 @@ from hybrid.codec import unpack
 from hybrid.ids import command_id
 from hybrid.inspect.ledger import layout
 from hybrid.mediator.record import FlowRecord
+from hybrid.mediator.tasks import ESCALATE, REMIND
 from hybrid.topology import Topology
 
 PAGE = 2_000
@@ -117,8 +118,9 @@ async def _places(shard: Shard, topology: Topology) -> Places:
         await _read(shard, keys.failed(name), places, name)
         await _read(shard, keys.archived(name), places, name)
     for member in await shard.queries.members(keys.timers, 1_000_000):
-        flow, run, step = unpack(member)[:3]
-        places.commands.add(command_id(flow, run, step))
+        flow, run, step, _, *then = unpack(member)
+        if not {REMIND, ESCALATE}.intersection(then):
+            places.commands.add(command_id(flow, run, step))
     return places
 
 

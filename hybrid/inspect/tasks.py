@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import unpack
 from hybrid.errors import ApplicationError
@@ -71,7 +73,7 @@ async def open_tasks(
     for shard in store.shards:
         until = await shard.queries.now() - older_than
         of_shard: list[TaskView] = []
-        async for task in _open(shard, until):
+        async for task in _open(shard, until, PAGE if for_ or type or not most else min(most, PAGE)):
             if for_ in ("", task.for_) and type in ("", task.type):
                 of_shard.append(task)
                 if len(of_shard) == most:
@@ -94,8 +96,17 @@ async def task(store: Store, topology: Topology, id: str) -> TaskDetail:
     return TaskDetail(
         view(asked, found.record.facts.get("type", "")),
         OPEN,
-        form.model_json_schema() if form else None,
+        form.model_json_schema(by_alias=False) if form else None,
     )
+
+
+async def to_answer(store: Store, topology: Topology, id: str) -> tuple[TaskView, type[BaseModel] | None]:
+    """Return a task that is open, and the form to answer it with (None when it has none). Raises UnknownTask,
+    TaskOver, and ApplicationError when the application here does not have the form.
+    """
+    found = await found_by(store, id)
+    asked = found.asked()
+    return view(asked, found.record.facts.get("type", "")), form_of(topology, found.record, asked)
 
 
 def view(asked: Asked, type: str) -> TaskView:
@@ -108,11 +119,11 @@ def view(asked: Asked, type: str) -> TaskView:
     )  # fmt: skip
 
 
-async def _open(shard: Shard, until: int) -> AsyncIterator[TaskView]:
-    """Yield the open tasks of a shard that were asked before a time (ms)."""
+async def _open(shard: Shard, until: int, page: int) -> AsyncIterator[TaskView]:
+    """Yield the open tasks of a shard that were asked before a time (ms), read so many at a time."""
     start, rows = 0, [(b"", 0)]
     while rows:
-        rows = await shard.queries.dated(shard.keys.tasks, start, PAGE)
+        rows = await shard.queries.dated(shard.keys.tasks, start, page)
         start += len(rows)
         places = [_place(member) for member, asked in rows if asked <= until]
         for task in await _views(shard, places) if places else ():

@@ -48,7 +48,7 @@ def packed_answer(task: Task, model: type[BaseModel] | None, answer: Answer[Any]
         wrong.append(("data", "the task has no form"))
     if wrong:
         raise InvalidMessage(f"the answer to {id}", wrong)
-    data = _validated(model, answer.data, id) if model else None
+    data = filled_in(model, answer.data, id) if model else None
     return pack([answer.choice, answer.note, data])
 
 
@@ -59,8 +59,10 @@ def read_answer(model: type[BaseModel] | None, by: str, packed: bytes) -> Answer
     return Answer(choice, made, by, note)
 
 
-def _validated(model: type[BaseModel], data: object, id: str) -> dict[str, Any]:
-    """Return the fields of a form, checked: what is recorded is read again as the model, too."""
+def filled_in(model: type[BaseModel], data: object, id: str) -> dict[str, Any]:
+    """Return the fields of a form, checked: what is recorded is read again as the model, too. Raises
+    InvalidMessage, with every field that is wrong and its rule.
+    """
     if not isinstance(data, dict | BaseModel):
         raise InvalidMessage(f"the answer to {id}", [("data", "is an object with the form's fields")])
     try:

@@ -42,7 +42,7 @@ FIRED, SIGNALLED = "fired", "signalled"
 
 class Result(NamedTuple):
     """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, given up, fired (a
-    timer), or signalled. Times in ms.
+    timer), signalled, or answered. Times in ms.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Result(NamedTuple):
 
     @property
     def said(self) -> Any:
-        """What a signal carries, JSON-ready."""
+        """What a signal carries, JSON-ready; of an answer [choice, note, data]."""
         return unpack(self.data)
 
     def packed(self) -> bytes:
