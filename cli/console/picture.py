@@ -67,6 +67,7 @@ def head(snapshot: Snapshot, width: int) -> Text:
         f"  {rate:,.0f}/s ",
         (bars, "green"),
         f"  flows {snapshot.unfinished:,}  waiting {snapshot.waiting:,}",
+        f"  tasks {snapshot.asked:,}" if snapshot.asked else "",
         (f"  failed {failed:,}", "bold red" if failed else ""),
         (f"  workers {alive}", "" if alive else "bold red"),
         (ended, "green"),

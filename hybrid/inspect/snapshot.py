@@ -148,6 +148,7 @@ class Sampler:
             await self._read_ends(shard)
         flows = [flow for shard in shards for flow in await _flows(shard)]
         unfinished = [await shard.queries.size(shard.keys.flows) for shard in shards]
+        asked = sum([await shard.queries.size(shard.keys.tasks) for shard in shards])
         failures = await self._failures(books)
         causes = await self._groups(books, failures)
         looked = time.monotonic()
@@ -170,8 +171,8 @@ class Sampler:
             failures=failures,
             rates=self._history("settled", settling),
             groups=causes,
-            tasks=tuple(await open_tasks(self._store, most=PAGE)),
-            asked=sum([await shard.queries.size(shard.keys.tasks) for shard in shards]),
+            tasks=tuple(await open_tasks(self._store, most=PAGE)) if asked else (),
+            asked=asked,
         )
 
     async def _read_log(self, shard: Shard) -> bool:

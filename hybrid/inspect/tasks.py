@@ -20,6 +20,7 @@ from hybrid.topology import Topology
 
 PAGE = 1_000
 OPEN = "open"
+NEVER = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ async def open_tasks(
     """
     found: list[TaskView] = []
     for shard in store.shards:
-        until = await shard.queries.now() - older_than
+        until = await shard.queries.now() - older_than if older_than else NEVER
         of_shard: list[TaskView] = []
         async for task in _open(shard, until, PAGE if for_ or type or not most else min(most, PAGE)):
             if for_ in ("", task.for_) and type in ("", task.type):
@@ -121,8 +122,8 @@ def view(asked: Asked, type: str) -> TaskView:
 
 async def _open(shard: Shard, until: int, page: int) -> AsyncIterator[TaskView]:
     """Yield the open tasks of a shard that were asked before a time (ms), read so many at a time."""
-    start, rows = 0, [(b"", 0)]
-    while rows:
+    start, rows = 0, [(b"", 0)] * page
+    while len(rows) == page:
         rows = await shard.queries.dated(shard.keys.tasks, start, page)
         start += len(rows)
         places = [_place(member) for member, asked in rows if asked <= until]
