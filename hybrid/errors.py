@@ -198,10 +198,9 @@ class TaskOver(FlowError):
 
     def __init__(self, task: str, how: str, by: str = "", at: int = 0) -> None:
         self.task, self.how, self.by, self.at = task, how, by, at
-        who = (
-            f" by {by}" if by else " (its flow is over, or does not ask any more)" if how == "dropped" else ""
-        )
-        super().__init__(f"task {task} was {how}{who}" + (f" at {_utc(at)}" if at else ""))
+        who = f" by {by}" if by else ": its flow is over, or asks no more" if how == "dropped" else ""
+        was = how if how == "timed out" else f"was {how}"
+        super().__init__(f"task {task} {was}{who}" + (f" at {_utc(at)}" if at else ""))
 
 
 class Refused(FlowError):
