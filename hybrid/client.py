@@ -25,8 +25,9 @@ from hybrid.ids import checked_id, new_id, new_ids
 from hybrid.inspect.people import People
 from hybrid.inspect.tasks import TaskView, open_tasks
 from hybrid.mediator.answers import Answer
-from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, FlowRecord
+from hybrid.mediator.record import CANCELLED, COMPLETED, FAILED, REFUSED, Deed, FlowRecord
 from hybrid.mediator.signals import Signal, checked_signal, packed_data, signalling
+from hybrid.mediator.steering import cancelling
 from hybrid.messages import Event, Message
 from hybrid.outcomes import OutcomeWatch
 from hybrid.settings import Settings
@@ -52,8 +53,8 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an initiating event ended: completed, refused, or failed (a step failed and waits for somebody to
-    mend it).
+    """How an initiating event ended: completed, refused, cancelled, or failed (for good, when it was undone;
+    or a step failed and waits for somebody to mend it).
     """
 
     flow: str
@@ -61,7 +62,7 @@ class Outcome:
     event: Message | None = None
     """What the flow ended with."""
     reason: str = ""
-    """Why it failed."""
+    """Why it failed or was cancelled."""
 
 
 class Application(Protocol):
@@ -166,7 +167,7 @@ class Client:
             if outcome := await self._recorded(flow):
                 return outcome
             for state in heard:
-                if state in (COMPLETED, REFUSED):
+                if state in (COMPLETED, REFUSED, CANCELLED):
                     return Outcome(flow, state)  # of a simple event, which leaves no record, or forgotten
             done, _ = await asyncio.wait(futures, timeout=timeout, return_when=FIRST_COMPLETED)
         finally:
@@ -229,11 +230,25 @@ class Client:
         """Give a task to somebody else, whoever has claimed it. Raises UnknownTask, TaskOver."""
         await People(self._store, self.topology).reassign(task, to, by, why)
 
+    async def cancel(self, flow: str, *, why: str = "", by: str = "a client", now: bool = False) -> None:
+        """Cancel a flow: what is under way is waited for, and what the flow has registered is undone; `now`:
+        neither. Returns when that is on its record. `by` and `why` stand in its history.
+
+        Raises UnknownFlow, FlowEnded (also when it is being undone), ServerUnavailable.
+        """
+        while True:
+            shard, record = await self.record(flow)
+            deed = Deed(by, why, await shard.queries.now())
+            code = await shard.settler.settle(cancelling(shard.keys, record, deed, now=now))
+            if code == APPLIED:
+                return
+
     async def record(self, flow: str) -> tuple[Shard, FlowRecord]:
         """Return a flow's record, and the shard where it stands. Raises UnknownFlow."""
         for shard in self._store.shards:
-            if fields := await shard.queries.hash(shard.keys.flow(flow)):
-                return shard, FlowRecord.read(flow, fields)
+            record = FlowRecord.read(flow, await shard.queries.hash(shard.keys.flow(flow)))
+            if record.begun:
+                return shard, record
         raise UnknownFlow(flow)
 
     async def _send_one(
@@ -334,7 +349,7 @@ class Client:
             event = (
                 self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
             )
-            return Outcome(flow, record.state, event)
+            return Outcome(flow, record.state, event, record.facts.get("error", ""))
         if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
             return Outcome(flow, FAILED, reason=record.facts["error"])
         for step, reason in sorted(record.failed.items()):

@@ -141,6 +141,21 @@ class CommandFailed(FlowError):
         super().__init__(f"step {step} ({command}) of flow {flow} failed: {reason}")
 
 
+class ChildFailed(FlowError):
+    """A child of a flow did not complete.
+
+    Fields: `child` (its id), `state` (refused, cancelled or failed), `event` (what it ended with, or None)
+    and `reason`.
+    """
+
+    def __init__(self, child: str, state: str, event: Any, reason: str) -> None:
+        self.child, self.state, self.event, self.reason = child, state, event, reason
+        why = f" with {event!r}" if event is not None else f": {reason}" if reason else ""
+        super().__init__(
+            f"child {child} was {state}{why}" if state != "failed" else f"child {child} failed{why}"
+        )
+
+
 class NonDeterministicFlow(FlowError):
     """A re-run of a flow issued another command than the one on record for that step."""
 
@@ -168,11 +183,33 @@ class UnknownFlow(FlowError):
 
 
 class FlowEnded(FlowError):
-    """A flow that has ended takes no signal. Fields: `flow`, and the `state` in which it ended."""
+    """Nothing more can be done with a flow that has ended. Fields: `flow`, and the `state` in which it
+    ended.
+    """
 
     def __init__(self, flow: str, state: str) -> None:
         self.flow, self.state = flow, state
-        super().__init__(f"flow {flow} has ended ({state}): it takes no signal any more")
+        super().__init__(f"flow {flow} has ended ({state}): nothing more can be done with it")
+
+
+class DeedRefused(FlowError):
+    """What somebody wants to do with a flow can't be done as it stands. Fields: `flow` and `reason`."""
+
+    def __init__(self, flow: str, reason: str) -> None:
+        self.flow, self.reason = flow, reason
+        super().__init__(f"flow {flow} {reason}")
+
+
+class Promote(HybridError):
+    """Raised by the handler of a simple event, or by a flow, that finds its event to be of another class: the
+    mediator for that class carries it out instead. What the flow has registered to be undone is undone first.
+
+    Fields: `event_class` (HARD or COMPLEX) and `reason`.
+    """
+
+    def __init__(self, event_class: Any, reason: str) -> None:
+        self.event_class, self.reason = event_class, reason
+        super().__init__(f"promoted to {event_class}: {reason}")
 
 
 class UnknownTask(FlowError):

@@ -35,6 +35,11 @@ def command_id(flow: str, run: int, step: int) -> str:
     return f"{flow}/{run}/{step}"
 
 
+def child_id(flow: str, run: int, step: int) -> str:
+    """Return the id of the event, and so of the flow, that a flow's step starts as its child."""
+    return derived_id(flow, "child", str(run), str(step))
+
+
 def checked_id(id: str) -> str:
     """Return a user's id when it follows the grammar; raise InvalidMessage when not."""
     if not GRAMMAR.fullmatch(id):

@@ -21,6 +21,8 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:schedules          hash    what is sent at each tick, and when it ticks, by name
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
+    {app.domain.0}:past:ID/RUN        hash    the record of an earlier run of a flow, for some time
+    {app.domain.0}:pauses             hash    types and keys of which no flow goes on, with who paused them
     {app.domain.0}:flows              zset    unfinished flows by start (ms)
     {app.domain.0}:outcomes           stream  ended flows, oldest first
     {app.domain.0}:log                stream  the settle log
@@ -52,6 +54,7 @@ class Keys:
         self.schedules = p + "schedules"
         self.flows = p + "flows"
         self.outcomes = p + "outcomes"
+        self.pauses = p + "pauses"
         self.log = p + "log"
         self.counters = p + "counters"
         self.desk_log = p + "desk-log"
@@ -79,6 +82,10 @@ class Keys:
         """Return the key of a flow's history."""
         return f"{self.prefix}history:{id}"
 
+    def past(self, id: str, run: int) -> str:
+        """Return the key of the record of an earlier run of a flow."""
+        return f"{self.prefix}past:{id}/{run}"
+
     def lease(self, consumer: str) -> str:
         """Return the key of a consumer's lease."""
         return f"{self.prefix}lease:{consumer}"
@@ -102,7 +109,7 @@ class Keys:
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        bounded += ["desk-log", "scheduled", "schedules", "tasks"]
+        bounded += ["desk-log", "scheduled", "schedules", "tasks", "pauses"]
         kinds = ["command", "event", "own", "topic", "later", "failed", "archived", "repair", "gate", "held"]
         kinds += ["flow", "history"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

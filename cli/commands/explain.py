@@ -17,10 +17,11 @@ from hybrid.codec import encode, shown
 from hybrid.envelope import Envelope
 from hybrid.inspect.wiring import named_in
 from hybrid.mediator.classes import SIMPLE, EventClass
-from hybrid.mediator.flow import Flow, Surroundings
+from hybrid.mediator.flow import Flow
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import replay
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.messages import Command, Event, Message, kebab
 from hybrid.topology import Topology
 
@@ -151,10 +152,11 @@ def _first_commands(topology: Topology, mediator: Mediator, event: Event) -> lis
     cls = type(event)
     data = encode(event, 1 << 30)
     envelope = Envelope("explained", event.type_name, key=event.message_key(), time=NOW)
-    record = FlowRecord("explained", {"code": str(mediator.newest(cls))}, data)
-    flow = Flow(record, envelope, Surroundings(topology.catalog, 1 << 30, NOW))
+    record = FlowRecord("explained", {"code": str(mediator.newest(cls))}, event=data)
+    surroundings = Surroundings(topology.catalog, 1 << 30, NOW, lambda cls: topology.front_of(cls).name)
+    flow = Flow(record, envelope, surroundings)
     progress = replay(mediator.flows[cls][mediator.newest(cls)], event, flow)
-    return [step.command for step in progress.issued if step.command]
+    return [step.message for step in progress.issued if isinstance(step.message, Command)]
 
 
 def _named(topology: Topology, name: str) -> Sent:

@@ -14,7 +14,7 @@ from hybrid.streams.queries import Queries
 from hybrid.streams.scripts import Scripts
 from hybrid.streams.writes import Writes
 
-FORMAT = 3
+FORMAT = 4
 """The format of the store. A program that knows another one refuses to start."""
 
 

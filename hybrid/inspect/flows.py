@@ -233,8 +233,8 @@ def summary(record: FlowRecord) -> FlowSummary:
 
 def _awaited(record: FlowRecord, step: int) -> str:
     """Return what a flow waits for: of a task whom, and what they are asked."""
-    label, asks = record.steps[step].label, _asks(record, step)
-    return f"{asks}: {label}" if asks else label
+    issued, asks = record.steps[step], _asks(record, step)
+    return f"{asks}: {issued.name}" if asks else issued.label
 
 
 def _asks(record: FlowRecord, step: int) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from hybrid.errors import ApplicationError, HybridError
-from hybrid.mediator.flow import Flow, Surroundings
+from hybrid.mediator.ending import envelope_of
+from hybrid.mediator.flow import Flow
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import replay
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.mediator.task_changes import Asked
 from hybrid.messages import Event
-from hybrid.runtime.advancing import initiating
 from hybrid.topology import Topology
 
 
@@ -29,7 +30,7 @@ def form_of(topology: Topology, record: FlowRecord, asked: Asked) -> type[BaseMo
     except (HybridError, KeyError):
         function = None
     if function is not None and isinstance(event, Event):
-        flow = Flow(record, initiating(record), Surroundings(topology.catalog, 1 << 30, asked.asked))
+        flow = Flow(record, envelope_of(record), Surroundings(topology.catalog, 1 << 30, asked.asked))
         replay(function, event, flow)
         if form := flow.forms.get(asked.step):
             return form

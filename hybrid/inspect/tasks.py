@@ -16,6 +16,7 @@ from hybrid.inspect.people import Found, over
 from hybrid.inspect.people import found as found_by
 from hybrid.mediator.record import ANSWERED, FlowRecord
 from hybrid.mediator.task_changes import Asked, asked_of, task_fields
+from hybrid.mediator.tasks import Task
 from hybrid.topology import Topology
 
 PAGE = 1_000
@@ -153,12 +154,15 @@ def _over(found: Found) -> TaskDetail:
     """Return a task that is over, from what is on record."""
     record, result = found.record, found.result
     facts = {name: value for name, value in record.facts.items() if name != "ended"}
-    open_then = FlowRecord(record.id, facts, steps=record.steps, tasks=record.tasks)
-    asked = asked_of(found.shard.keys, open_then, found.step)
-    assert asked, "a step that asks has what it asks on record"
+    task = Task.read(record.tasks[found.step])
+    before = {found.step: task._replace(dropped=0).packed()}
+    asked = asked_of(
+        found.shard.keys, FlowRecord(record.id, facts, steps=record.steps, tasks=before), found.step
+    )
+    assert asked, "it was open before"
     how, by, at = over(result)
     choice, note, data = unpack(result.data) if result and result.kind == ANSWERED else ("", "", None)
     return TaskDetail(
-        view(asked, facts.get("type", "")), how, by=by, at=at or int(record.facts.get("ended", 0)),
+        view(asked, facts.get("type", "")), how, by=by, at=at or task.dropped,
         choice=choice, note=note, data=data,
     )  # fmt: skip

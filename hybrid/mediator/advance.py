@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 from hybrid.broker.failures import error_note
-from hybrid.broker.outputs import command_output, event_output, wake_up
-from hybrid.codec import encode, pack
+from hybrid.broker.outputs import command_output, initiating_output, wake_up
+from hybrid.codec import pack
 from hybrid.envelope import Envelope
-from hybrid.ids import command_id, derived_id
-from hybrid.keys import Keys
+from hybrid.ids import child_id, command_id
+from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end
 from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import (
+    CHILD,
     COMMAND,
     FAILED,
-    FIRED,
     RUNNING,
     SIGNAL,
     TASK,
-    TIMEOUT,
     TIMER,
+    Ending,
     FlowRecord,
     Issued,
 )
 from hybrid.mediator.replay import Progress
-from hybrid.mediator.task_changes import Asked, asked_of, dropped, opened
+from hybrid.mediator.task_changes import Asked, opened
 from hybrid.mediator.tasks import Task
-from hybrid.messages import Command
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -35,34 +34,15 @@ from hybrid.streams.transitions import (
     Wake,
     add,
     await_results,
-    cancel,
     expect,
     hdel,
     hset,
-    rpush,
     schedule,
+    unlink,
+    unpaused,
     version,
     zadd,
-    zrem,
 )
-
-
-class Place(NamedTuple):
-    """Where and when an advance happens: the shard's keys, the mediator's name, the time (ms), the largest
-    message (bytes).
-    """
-
-    keys: Keys
-    mediator: str
-    now: int
-    max_bytes: int
-
-
-def timeout_member(flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT) -> bytes:
-    """Return how a step's timeout stands in the schedule; the same when it is set and when it is
-    cancelled. `then`: the kind of result that the step has when it fires.
-    """
-    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT else ())])
 
 
 def advance(
@@ -71,39 +51,76 @@ def advance(
     """Return the checks and the effects that put a flow's progress on record.
 
     `envelope` is the initiating event's. Everything goes by the record's version: if somebody else advanced
-    the flow meanwhile, the check fails, nothing is written, and the caller loads it again.
+    the flow meanwhile, the check fails, nothing is written, and the caller loads it again. So it does when
+    flows of this type or key have been paused.
     """
-    key = place.keys.flow(record.id)
-    fields: list[Any] = ["version", str(record.version + 1), "state", progress.state]
-    fields += ["code", record.facts["code"]]
+    keys = place.keys
+    key, ending = keys.flow(record.id), progress.ending
+    fields: list[Any] = ["version", str(record.version + 1)]
     effects: list[Item] = []
-    if record.version == 0:
+    if not record.begun:
         fields += _first(place, record, envelope)
-        effects.append(zadd(place.keys.flows, place.now, record.id))
+        effects.append(zadd(keys.flows, place.now, record.id))
     for number, value in progress.values.items():
         fields += [f"value:{number}", pack(value)]
-    for number, step in issued(progress, place.now).items():
+    for number, undo in progress.undos.items():
+        fields += [f"undo:{number}", pack(tuple(undo))]
+    new = issued(progress, place.now)
+    for number, step in new.items():
         fields += [f"step:{number}", step.packed()]
-    for new in progress.issued:
-        effects += _set_off(place, record, envelope, new, progress.state)
-    if progress.state == FAILED:
-        fields += ["error", error_note(progress.error) if progress.error else ""]
-    elif "error" in record.facts:
-        effects.append(hdel(key, "error"))
-    if progress.state not in (RUNNING, FAILED):
-        fields += ["ended", str(place.now)]
-        effects += _ended(place, record, envelope, progress, fields)
-    if progress.state == RUNNING:
-        wake = wake_up(place.keys, place.mediator, record.id)
-        effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
-        effects += [_expected(place, record, s, wake) for s in progress.issued if s.kind == SIGNAL]
+    for each in progress.issued:
+        effects += _set_off(place, record, envelope, each, ending)
+    if progress.anew:
+        record.steps |= new
+        effects += _anew(place, record, progress.anew, fields)
+    elif ending:
+        record.steps |= new
+        fields += ["code", record.facts["code"]]
+        effects += towards_end(place, record, envelope, ending, fields)
     else:
-        effects.append(hset(key, fields))
-        ending = ["flow", record.id, "state", progress.state, "class", envelope.class_]
-        effects.append(add(place.keys.outcomes, "", ending))
-    entry = [place.now, progress.state, [[s.number, s.name] for s in progress.issued]]
-    effects.append(rpush(place.keys.history(record.id), pack(entry)))
-    return [version(key, record.version)], effects
+        fields += ["state", progress.state, "code", record.facts["code"]]
+        effects += _going_on(place, record, envelope, progress, fields)
+    rows = [[step.number, step.name] for step in progress.issued]
+    effects.append(told(keys, record.id, place.now, ending.state if ending else progress.state, rows))
+    checks = [version(key, record.version)]
+    if not (record.ending or record.asked):
+        checks.append(unpaused(keys.pauses, envelope.type, envelope.key))
+    return checks, effects
+
+
+def _going_on(
+    place: Place, record: FlowRecord, envelope: Envelope, progress: Progress, fields: list[Any]
+) -> list[Item]:
+    """Return the effects of a run that waits now, or that went wrong and waits for a person."""
+    key, effects = place.keys.flow(record.id), list[Item]()
+    if progress.error is not None:
+        why = error_note(progress.error)
+        if envelope.flow and record.begun:
+            effects += failed_child(place, envelope, why)
+        said = ["flow", record.id, "state", FAILED, "class", envelope.class_]
+        effects.append(add(place.keys.outcomes, "", said))
+        return [*effects, hset(key, [*fields, "error", why])]
+    if "error" in record.facts:
+        effects.append(hdel(key, "error"))
+    wake = wake_up(place.keys, place.mediator, record.id)
+    effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
+    effects += [_expected(place, record, step, wake) for step in progress.issued if step.kind == SIGNAL]
+    return effects
+
+
+def _anew(place: Place, record: FlowRecord, event: bytes, fields: list[Any]) -> list[Item]:
+    """Return the effects by which a flow begins anew with another event. What came of its steps goes, and so
+    do signals that they have taken, and its history: it may run for ever.
+    """
+    key = place.keys.flow(record.id)
+    fields += ["state", RUNNING, "event", event, "run", str(record.run + 1)]
+    taken = [f"signal:{id}" for id, signal in record.signals.items() if signal is None]
+    return [
+        *dropped(place, record),
+        await_results(key, fields, Awaited(), 0, wake_up(place.keys, place.mediator, record.id)),
+        hdel(key, "code", *reset(record), *taken),
+        unlink(place.keys.history(record.id)),
+    ]
 
 
 def _awaited(record: FlowRecord, progress: Progress) -> Awaited:
@@ -126,6 +143,7 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
         "trace": envelope.trace,
         "mediator": place.mediator,
         "run": "1",
+        "parent": pack([envelope.flow, envelope.run, envelope.step, envelope.reply]) if envelope.flow else "",
         "sent": str(envelope.time),
         "started": str(place.now),
         "event": record.event,
@@ -141,16 +159,25 @@ def issued(progress: Progress, now: int) -> dict[int, Issued]:
     }
 
 
-def _set_off(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, state: str) -> list[Item]:
-    """Return the effects that send a step's command, if it has one, and that wake the flow when its time is
+def _set_off(
+    place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, ending: Ending | None
+) -> list[Item]:
+    """Return the effects that send a step's message, if it has one, and that wake the flow when its time is
     over. Nobody wakes one that has ended.
     """
     if step.kind == TASK:
-        return opened(_asked(place, record, envelope, step)) if state == RUNNING else []
-    effects = [_sent(place, record, envelope, step, step.command)] if step.command else []
-    if step.timeout if step.command else (step.timeout or step.kind == TIMER) and state == RUNNING:
-        member = _member(place, record, step.number, step.kind)
-        effects.append(schedule(place.keys.timers, step.timeout, member))
+        if not ending:
+            return opened(_asked(place, record, envelope, step))
+        del record.tasks[step.number]  # nobody is asked
+        return []
+    effects = []
+    if step.kind == COMMAND:
+        effects.append(_sent(place, record, envelope, step))
+    elif step.kind == CHILD:
+        effects.append(_begun(place, record, envelope, step))
+    if (step.timeout or step.kind == TIMER) and (step.kind == COMMAND or not ending):
+        at = member(place, record, step.number, step.kind)
+        effects.append(schedule(place.keys.timers, step.timeout, at))
     return effects
 
 
@@ -164,13 +191,10 @@ def _asked(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) 
     )  # fmt: skip
 
 
-def _member(place: Place, record: FlowRecord, number: int, kind: str) -> bytes:
-    then = FIRED if kind == TIMER else TIMEOUT
-    return timeout_member(record.id, record.run, number, place.mediator, then)
-
-
-def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, command: Command) -> Item:
+def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> Item:
     """Return the effect that sends a step's command."""
+    command = step.message
+    assert command is not None, "a command's step has it"
     out = Envelope(
         command_id(record.id, record.run, step.number),
         command.type_name,
@@ -192,20 +216,12 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep, c
     return command_output(place.keys, out, step.data)
 
 
-def _ended(
-    place: Place, record: FlowRecord, envelope: Envelope, progress: Progress, fields: list[Any]
-) -> list[Item]:
-    """Return the effects of an end: off the list of unfinished flows, no timers, and its event broadcast."""
-    effects: list[Item] = [zrem(place.keys.flows, record.id), *_cancelled(place, record)]
-    event = progress.event
-    if event is None:
-        return effects
-    data = encode(event, place.max_bytes)
-    fields += ["outcome", pack([event.type_name, event.type_version, data])]
-    if not progress.is_news:
-        return effects
+def _begun(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> Item:
+    """Return the effect that has a step's event come in at its front door, as the event of a child."""
+    event = step.message
+    assert event is not None, "a child's step has it"
     out = Envelope(
-        derived_id(record.id, place.mediator, "end", str(record.run)),
+        child_id(record.id, record.run, step.number),
         event.type_name,
         event.type_version,
         envelope.correlation or envelope.id,
@@ -213,27 +229,16 @@ def _ended(
         key=event.message_key(),
         source=place.mediator,
         trace=envelope.trace,
+        flow=record.id,
+        run=record.run,
+        step=step.number,
+        reply=place.mediator,
     )
-    return [*effects, event_output(place.keys, out, data)]
+    return initiating_output(place.keys, step.front, out, step.data)
 
 
 def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
     """Return the effect by which a step waits for its signal."""
     at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
-    timer = _member(place, record, step.number, step.kind) if step.timeout else b""
+    timer = member(place, record, step.number, step.kind) if step.timeout else b""
     return expect(at, step.number, timer, wake)
-
-
-def _cancelled(place: Place, record: FlowRecord) -> list[Item]:
-    """Return the effects that take the timers of a flow that is over off the schedule, and its tasks from
-    people. Those of commands go when these are acknowledged.
-    """
-    effects: list[Item] = []
-    for number, step in record.steps.items():
-        if step.kind == COMMAND or number in record.results:
-            continue
-        if step.kind != TASK:
-            effects.append(cancel(place.keys.timers, _member(place, record, number, step.kind)))
-        elif asked := asked_of(place.keys, record, number):
-            effects += dropped(asked, place.now)
-    return effects

@@ -11,59 +11,72 @@ import random
 from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, NoReturn, Unpack
 from uuid import UUID
 from zlib import crc32
 
 from pydantic import BaseModel
 
-from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, CommandFailed, ForeignAwait, NonDeterministicFlow, StepTimeout
-from hybrid.ids import new_id
+from hybrid.errors import (
+    ApplicationError,
+    ChildFailed,
+    CommandFailed,
+    ForeignAwait,
+    NonDeterministicFlow,
+    StepTimeout,
+)
+from hybrid.ids import child_id, new_id
 from hybrid.mediator.answers import read_answer
 from hybrid.mediator.record import (
     ANSWERED,
+    CANCELLED,
+    CHILD,
     COMMAND,
+    FAILED,
     FIRED,
     GIVEN_UP,
     NOTHING,
+    REFUSED,
     SIGNAL,
     SIGNALLED,
     TASK,
     TIMEOUT,
     TIMER,
+    Compensation,
     FlowRecord,
 )
 from hybrid.mediator.signals import checked_signal
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.mediator.tasks import Asking, Question
-from hybrid.messages import Command
+from hybrid.messages import Command, Event, Message
 
 
 class Suspended(BaseException):
     """The run is over for now. Passes through `except Exception` in user code."""
 
 
+class Anew(BaseException):
+    """The flow goes on from its start with another event. Passes through `except Exception` in user code."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+
 class NewStep(NamedTuple):
     """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of a command also that; its packed data (of a task what is asked).
+    none) it times out, or fires; of one that sends a message also that, its packed data, and of an event the
+    front door by which it comes in. The data of a task is what it asks.
     """
 
     number: int
     kind: str
     name: str
     timeout: int
-    command: Command | None = None
+    message: Message | None = None
     data: bytes = b""
-
-
-class Surroundings(NamedTuple):
-    """What a run needs beside the record: the catalogue, the largest command (bytes), the time (ms)."""
-
-    catalog: Catalog
-    max_bytes: int
-    now: int
+    front: str = ""
 
 
 AT_MOST = 50
@@ -133,7 +146,8 @@ class Flow:
         self.id = record.id
         self.run = record.run
         self.new_steps: list[NewStep] = []
-        self.new_values: dict[int, Any] = {}
+        self.new_values: dict[int, tuple[Any, int]] = {}
+        self.new_undos: dict[int, Compensation] = {}
         self.waiting: list[int] = []
         self.need = 0
         self.forms: dict[int, type[BaseModel]] = {}
@@ -141,6 +155,7 @@ class Flow:
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
+        self._undos = 0
         self._replies: list[object] = []
         self.closed = False
 
@@ -201,6 +216,53 @@ class Flow:
             raise ApplicationError("flow.race takes steps, as flow.do(…) and flow.sleep(…) make them")
         return Race(self, steps)
 
+    def child(self, event: Event, *, timeout: timedelta | float | None = None) -> Step:
+        """Have another flow done: send an initiating event, which is classified like any other.
+
+        Awaiting the step gives the event that the child ended with (None when it has none, as a simple one).
+        ChildFailed is raised when it was refused, cancelled, or failed for good. A child that goes wrong
+        waits at the desk, and its parent for it. A child is cancelled with its parent. `timeout` as in `do`;
+        the child goes on.
+        """
+        if not isinstance(event, Event):
+            raise ApplicationError(f"flow.child takes an initiating Event, got {type(event).__name__}")
+        front = self._surroundings.front_of(type(event))
+        data = encode(event, self._surroundings.max_bytes)
+        return Step(
+            self, [self._issue(CHILD, event.type_name, _ms(timeout), event, data, front)], single=True
+        )
+
+    def undo(self, command: Command) -> None:
+        """Register what makes up for what was done: sent when the flow is refused, cancelled, promoted, or
+        ends by a step that failed.
+
+        The commands are sent one after the other, the last registered first, when everything under way has
+        ended; each is retried as any command. One that may have to undo what was perhaps not done is
+        registered before the step, else after it.
+        """
+        if not isinstance(command, Command):
+            raise ApplicationError(f"flow.undo takes a Command, got {type(command).__name__}")
+        self._open()
+        self._undos += 1
+        data = encode(command, self._surroundings.max_bytes)
+        recorded = self.record.undos.get(self._undos)
+        if recorded is None:
+            made = Compensation(
+                command.type_name, command.type_version, data, command.message_key(), self._steps
+            )
+            self.new_undos[self._undos] = self.record.undos[self._undos] = made
+        elif (recorded.type, recorded.data) != (command.type_name, data):
+            now = command.type_name + (" with other data" if recorded.type == command.type_name else "")
+            raise NonDeterministicFlow(self.id, self._steps, f"undo {recorded.type}", f"undo {now}")
+
+    def continue_as_new(self, event: Event) -> NoReturn:
+        """Begin anew with another event of the same class, as the same flow and its next run: what is on
+        record of this run goes, so that a flow may run for ever.
+
+        What it has registered to be undone goes, too; signals that no step has taken stay.
+        """
+        raise Anew(event)
+
     async def map(
         self,
         commands: Iterable[Command],
@@ -235,8 +297,12 @@ class Flow:
 
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.waiting = [], {}, []
+        self.new_steps, self.new_values, self.new_undos, self.waiting = [], {}, {}, []
         self._surroundings = self._surroundings._replace(now=now)
+
+    def packed(self, event: Event) -> bytes:
+        """Return the data of an event that the flow ends with. Raises MessageTooLarge, InvalidMessage."""
+        return encode(event, self._surroundings.max_bytes)
 
     def brought(self, event: object) -> bool:
         """Tell whether this very event came from a step: then it has been broadcast already."""
@@ -247,8 +313,8 @@ class Flow:
         self._values += 1
         number = self._values
         if number not in self.record.values:
-            self.record.values[number] = self.new_values[number] = make()
-        return self.record.values[number]
+            self.record.values[number] = self.new_values[number] = make(), self._steps
+        return self.record.values[number][0]
 
     def _send(self, command: Command, timeout: timedelta | float | None) -> int:
         if not isinstance(command, Command):
@@ -257,7 +323,13 @@ class Flow:
         return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
 
     def _issue(
-        self, kind: str, name: str, timeout: int, command: Command | None = None, data: bytes = b""
+        self,
+        kind: str,
+        name: str,
+        timeout: int,
+        message: Message | None = None,
+        data: bytes = b"",
+        front: str = "",
     ) -> int:
         """Return the number of a step; issue it unless it is on record. Raises NonDeterministicFlow when that
         says something else.
@@ -267,7 +339,7 @@ class Flow:
         number = self._steps
         recorded = self.record.steps.get(number)
         if recorded is None:
-            self.new_steps.append(NewStep(number, kind, name, timeout, command, data))
+            self.new_steps.append(NewStep(number, kind, name, timeout, message, data, front))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
         elif recorded.checksum != crc32(data):
@@ -289,6 +361,10 @@ class Flow:
             raise CommandFailed(self.id, number, name, result.data.decode())
         if result.kind in (NOTHING, FIRED):
             return None
+        if result.kind in (REFUSED, CANCELLED, FAILED):
+            event = self._surroundings.catalog.decode(result.type, result.data) if result.type else None
+            child = child_id(self.id, self.run, number)
+            raise ChildFailed(child, result.kind, event, "" if event else result.data.decode())
         if result.kind == SIGNALLED:
             return result.said
         if result.kind == ANSWERED:

@@ -4,12 +4,16 @@ type class rule reason key corr trace     of the initiating event
 event, schema                             its data and schema version
 mediator, code                            who carries it out, and the version of the function it started on
 version                                   raised by every advance; who comes with an older one loads again
-run, state, started, ended (ms)           state: running, completed, refused or failed
+run, state, started, ended (ms)           state: see below; it is over when `ended` is there
 need                                      how many results are awaited
 step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
                                           kind: a command
 result:N                                  msgpack Result; empty while it is awaited
-value:N                                   msgpack of what flow.now(), random() and uuid() gave
+value:N                                   msgpack [what flow.now(), random() or uuid() gave, steps before]
+undo:N                                    msgpack Compensation, registered and not yet sent
+ending                                    msgpack Ending: how it ends when everything is undone
+paused, asked                             msgpack Deed: who paused it; who asked that it be cancelled
+parent                                    msgpack [flow, run, step, mediator] of the flow whose child it is
 signal:ID                                 msgpack Result, of a signal; empty when a step has taken it
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
@@ -21,23 +25,72 @@ outcome                                   msgpack [type, schema, data] of the ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hybrid.codec import pack, unpack
 
 RUNNING, COMPLETED, REFUSED, FAILED = "running", "completed", "refused", "failed"
+UNDOING, CANCELLED, PROMOTED = "undoing", "cancelled", "promoted"
+"""The states of flows. A failed one waits at the desk, unless it has ended; a promoted one goes on elsewhere,
+so that no flow stays in that state."""
 IN_REPAIR = "in repair by "
 """How a stuck step's reason begins while a program tries to repair the command."""
-COMMAND, TIMER, SIGNAL = "command", "timer", "signal"
+COMMAND, TIMER, SIGNAL, CHILD, UNDO = "command", "timer", "signal", "child", "undo"
 """The kinds of steps: a command is acknowledged by its processor, a timer fires, a signal comes from
-outside."""
+outside, a child is another flow, an undo is a command that makes up for what was done."""
 TASK, ANSWERED = "task", "answered"
 """A step that asks people, and its result when somebody has answered."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
 FIRED, SIGNALLED = "fired", "signalled"
-"""The kinds of results."""
+"""The kinds of results. That of a child which was not completed is the state in which it ended."""
+
+
+class Deed(NamedTuple):
+    """What a person, or a program, has done with a flow: who, why, when (ms), and by which rule (`type:TYPE`
+    or `key:KEY`) if it was done with all of a kind.
+    """
+
+    who: str
+    why: str
+    at: int
+    rule: str = ""
+
+    def __str__(self) -> str:
+        return f"by {self.who}" + (f": {self.why}" if self.why else "")
+
+    def packed(self) -> bytes:
+        """Return it as it stands in the record."""
+        return pack(tuple(self))
+
+
+class Compensation(NamedTuple):
+    """A command that a flow has registered with `flow.undo`, and after how many steps."""
+
+    type: str
+    schema: int
+    data: bytes
+    key: str
+    after: int
+
+
+class Ending(NamedTuple):
+    """How a flow ends once everything is undone: in a state, with an event (type, schema, data, key) that is
+    broadcast if it is news, or why without one. One that is promoted goes on as `event_class` with
+    `mediator`.
+    """
+
+    state: str
+    event: tuple[str, int, bytes, str] | None = None
+    is_news: bool = True
+    why: str = ""
+    event_class: str = ""
+    mediator: str = ""
+
+    def packed(self) -> bytes:
+        """Return it as it stands in the record."""
+        return pack(tuple(self))
 
 
 class Result(NamedTuple):
@@ -78,7 +131,7 @@ class Issued(NamedTuple):
     @property
     def label(self) -> str:
         """What people call it."""
-        return f"signal {self.name}" if self.kind == SIGNAL else self.name
+        return self.name if self.kind in (COMMAND, TIMER) else f"{self.kind} {self.name}"
 
     @property
     def is_from_outside(self) -> bool:
@@ -96,10 +149,18 @@ class FlowRecord:
 
     id: str
     facts: dict[str, str] = field(default_factory=dict)
+    begun: bool = False
+    """Whether its mediator has taken its event."""
     event: bytes = b""
     steps: dict[int, Issued] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
-    values: dict[int, Any] = field(default_factory=dict)
+    values: dict[int, tuple[Any, int]] = field(default_factory=dict)
+    """What flow.now() and its like gave, and after how many steps."""
+    undos: dict[int, Compensation] = field(default_factory=dict)
+    ending: Ending | None = None
+    paused: Deed | None = None
+    asked: Deed | None = None
+    parent: tuple[str, int, int, str] | None = None
     waits: set[int] = field(default_factory=set)
     stuck: dict[int, str] = field(default_factory=dict)
     signals: dict[str, Result | None] = field(default_factory=dict)
@@ -122,7 +183,7 @@ class FlowRecord:
 
     @property
     def state(self) -> str:
-        """running, completed, refused or failed."""
+        """One of the states above."""
         return self.facts.get("state", RUNNING)
 
     @property
@@ -143,6 +204,7 @@ class FlowRecord:
     def advance(self, issued: dict[int, Issued], waits: Iterable[int]) -> None:
         """Take up what an advance has put on record of a flow that goes on."""
         self.facts["version"] = str(self.version + 1)
+        self.begun = True
         self.steps |= issued
         self.waits = set(waits)
 
@@ -162,10 +224,11 @@ class FlowRecord:
                 record._member(name, number, value)
             elif name == "event":
                 record.event = value
-            elif name == "outcome":
-                record.outcome = tuple(unpack(value))
+            elif read := _FACTS.get(name):
+                setattr(record, name, read(unpack(value)))
             else:
                 record.facts[name] = value.decode()
+        record.begun = "type" in record.facts
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
@@ -176,7 +239,9 @@ class FlowRecord:
         elif name == "step":
             self.steps[int(of)] = Issued(*unpack(value))
         elif name == "value":
-            self.values[int(of)] = unpack(value)
+            self.values[int(of)] = tuple(unpack(value))
+        elif name == "undo":
+            self.undos[int(of)] = Compensation(*unpack(value))
         elif name == "stuck":
             self.stuck[int(of)] = value.decode()
         elif name == "signal":
@@ -185,3 +250,13 @@ class FlowRecord:
             self.tasks[int(of)] = value
         elif name == "untaken":
             self.untaken[of] = value.decode().split()
+
+
+_FACTS: dict[str, Callable[[Any], Any]] = {
+    "outcome": tuple,
+    "parent": tuple,
+    "ending": lambda packed: Ending(*packed),
+    "paused": lambda packed: Deed(*packed),
+    "asked": lambda packed: Deed(*packed),
+}
+"""The facts of a record that are packed, and what is made of them."""

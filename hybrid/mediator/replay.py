@@ -10,9 +10,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid.errors import FlowError, Refused
-from hybrid.mediator.flow import PAUSE, Flow, NewStep, Suspended, foreign
-from hybrid.mediator.record import COMPLETED, FAILED, REFUSED, RUNNING
+from hybrid.broker.failures import error_note
+from hybrid.errors import (
+    ApplicationError,
+    ChildFailed,
+    CommandFailed,
+    FlowError,
+    HybridError,
+    Promote,
+    Refused,
+    StepTimeout,
+)
+from hybrid.mediator.classes import EventClass
+from hybrid.mediator.flow import PAUSE, Anew, Flow, NewStep, Suspended, foreign
+from hybrid.mediator.record import (
+    COMPLETED,
+    FAILED,
+    PROMOTED,
+    REFUSED,
+    RUNNING,
+    Compensation,
+    Ending,
+)
 from hybrid.messages import Event
 
 
@@ -22,16 +41,19 @@ class Progress:
 
     state: str
     issued: list[NewStep] = field(default_factory=list)
-    values: dict[int, Any] = field(default_factory=dict)
+    values: dict[int, tuple[Any, int]] = field(default_factory=dict)
+    undos: dict[int, Compensation] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)
     need: int = 0
     """How many of those it waits for must have their result before it goes on."""
     event: Event | None = None
     """What a completed or refused flow ended with."""
-    is_news: bool = True
-    """Whether that event is to be broadcast; one that a step has brought has been already."""
+    ending: Ending | None = None
+    """How it ends, when it does."""
+    anew: bytes = b""
+    """The data of the event with which it begins anew."""
     error: BaseException | None = None
-    """Why a failed one failed."""
+    """Why it waits for a person."""
 
 
 class Run:
@@ -49,14 +71,13 @@ class Run:
             return _paused(self._coroutine.send(None), flow)
         except StopIteration as stop:
             return _over(COMPLETED, flow, stop.value)
-        except Refused as refusal:
-            return _over(REFUSED, flow, refusal.event)
+        except Anew as anew:
+            return _begun_anew(flow, anew.event)
         except Suspended:
             swallowed = FlowError("a flow swallowed the end of its run: it caught BaseException")
             return Progress(FAILED, error=swallowed)
         except Exception as error:
-            no_loop = "no running event loop" in str(error)
-            return Progress(FAILED, error=foreign(None) if no_loop else error)
+            return _raised(flow, error)
         finally:
             events._set_running_loop(running)
 
@@ -84,13 +105,48 @@ def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow
 def _paused(waits: object, flow: Flow) -> Progress:
     if waits is not PAUSE:
         return Progress(FAILED, error=foreign(waits))
-    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.waiting, flow.need)
+    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.new_undos, flow.waiting, flow.need)
+
+
+def _raised(flow: Flow, error: Exception) -> Progress:
+    match error:
+        case Refused():
+            return _over(REFUSED, flow, error.event)
+        case Promote():
+            verdict = EventClass(error.event_class).value
+            return _ended(flow, Ending(PROMOTED, why=error.reason, event_class=verdict))
+        case StepTimeout() | CommandFailed() | ChildFailed() if flow.record.undos:
+            return _ended(flow, Ending(FAILED, why=error_note(error)))
+    no_loop = "no running event loop" in str(error)
+    return Progress(FAILED, error=foreign(None) if no_loop else error)
 
 
 def _over(state: str, flow: Flow, event: object) -> Progress:
-    if event is not None and not isinstance(event, Event):
+    if event is None:
+        return _ended(flow, Ending(state))
+    if not isinstance(event, Event):
         what = type(event).__name__
         return Progress(
             FAILED, error=FlowError(f"a flow ended with a {what}: it ends with an Event, or nothing")
         )
-    return Progress(state, flow.new_steps, flow.new_values, event=event, is_news=not flow.brought(event))
+    try:
+        data = flow.packed(event)
+    except HybridError as error:
+        return Progress(FAILED, error=error)
+    said = event.type_name, event.type_version, data, event.message_key()
+    return _ended(flow, Ending(state, said, is_news=not flow.brought(event)), event)
+
+
+def _ended(flow: Flow, ending: Ending, event: Event | None = None) -> Progress:
+    return Progress(ending.state, flow.new_steps, flow.new_values, flow.new_undos, event=event, ending=ending)
+
+
+def _begun_anew(flow: Flow, event: object) -> Progress:
+    if not isinstance(event, Event) or event.type_name != flow.envelope.type:
+        what = type(event).__name__
+        wrong = f"flow.continue_as_new takes an event of its own class ({flow.envelope.type}), not a {what}"
+        return Progress(FAILED, error=ApplicationError(wrong))
+    try:
+        return Progress(RUNNING, flow.new_steps, anew=flow.packed(event))
+    except HybridError as error:
+        return Progress(FAILED, error=error)

@@ -107,17 +107,20 @@ def asked_of(keys: Keys, record: FlowRecord, step: int) -> Asked | None:
     packed, issued = record.tasks.get(step), record.steps.get(step)
     if not packed or not issued or step in record.results or record.ended:
         return None
+    task = Task.read(packed)
+    if task.dropped:
+        return None
     facts, due = record.facts, issued.sent + issued.timeout if issued.timeout else 0
     return Asked(
         keys, record.id, record.run, step, issued.name, issued.sent, due, facts.get("mediator", ""),
-        facts.get("corr", record.id), facts.get("trace", ""), Task.read(packed), packed,
+        facts.get("corr", record.id), facts.get("trace", ""), task, packed,
     )  # fmt: skip
 
 
 def task_fields(step: int) -> list[str]:
     """Return the fields of a flow's record that tell its task."""
     numbered = [f"{name}:{step}" for name in ("step", "task", "result")]
-    return ["run", "type", "mediator", "corr", "trace", "state", "started", "ended", *numbered]
+    return ["run", "type", "mediator", "corr", "trace", "ended", *numbered]
 
 
 def opened(asked: Asked) -> list[Item]:
@@ -138,9 +141,14 @@ def opened(asked: Asked) -> list[Item]:
     return effects
 
 
-def dropped(asked: Asked, now: int) -> list[Item]:
+def withdrawn(asked: Asked, now: int) -> list[Item]:
     """Return the effects by which nobody is asked any more, since the flow is over or waits no more."""
-    return [*_gone(asked), _broadcast(asked, TaskClosed(**asked.told(), how=DROPPED), now)]
+    closed = TaskClosed(**asked.told(), how=DROPPED)
+    return [
+        _written(asked, asked.task._replace(dropped=now)),
+        *_gone(asked),
+        _broadcast(asked, closed, now),
+    ]
 
 
 def claimed(asked: Asked, person: Person) -> Transition:

@@ -58,6 +58,8 @@ class Task(NamedTuple):
     claimed_by: str = ""
     claimed: int = 0
     reminded: int = 0
+    dropped: int = 0
+    """When the flow did not wait for it any more."""
 
     @property
     def essence(self) -> bytes:

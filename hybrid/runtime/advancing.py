@@ -10,26 +10,53 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.outputs import WAKE_UP, check_outputs
+from hybrid.broker.outputs import WAKE_UP, check_outputs, wake_up
 from hybrid.broker.settler import FAILED as FAILED_CODE
 from hybrid.broker.shard import Shard
+from hybrid.codec import unpack
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, HandlerError, HybridError, ServerUnavailable, UndecodableMessage
-from hybrid.mediator.advance import Place, advance, issued
-from hybrid.mediator.flow import Flow, Surroundings
+from hybrid.errors import ApplicationError, HybridError, ServerUnavailable, UndecodableMessage
+from hybrid.mediator.advance import advance, issued
+from hybrid.mediator.classes import EventClass
+from hybrid.mediator.ending import Place, envelope_of, told
+from hybrid.mediator.flow import Flow
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.mediator import Mediator
-from hybrid.mediator.record import FAILED, RUNNING, FlowRecord
+from hybrid.mediator.record import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PROMOTED,
+    RUNNING,
+    UNDOING,
+    Deed,
+    Ending,
+    FlowRecord,
+)
 from hybrid.mediator.replay import Progress, Run
-from hybrid.messages import Event
+from hybrid.mediator.surroundings import Surroundings
+from hybrid.messages import Event, Message
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.runner import Runner
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import ALREADY_HANDLED, APPLIED, CHECK_FAILED, Item, Transition, hdel
+from hybrid.streams.transitions import (
+    ALREADY_HANDLED,
+    APPLIED,
+    CHECK_FAILED,
+    Item,
+    Transition,
+    add,
+    hdel,
+    hset,
+    still,
+    version,
+)
 
 PROVEN = 100
 """How often a flow's function is run again from records, and issues what they say, before its runs are kept:
 one that is not deterministic is found before it matters."""
+Rules = dict[str, Deed]
+"""Who paused all flows of a type (`type:TYPE`) or of a key (`key:KEY`), by that."""
 Work = dict[str, list[Delivery]]
 """Deliveries by flow: its initiating event, and wake-ups. Those of one flow are folded into one run."""
 
@@ -88,6 +115,7 @@ class MediatorRunner(Runner):
     async def _carry_on(self, work: Work) -> None:
         """Advance flows; one whose record is not as expected is loaded and run again at once."""
         new = {flow for flow, deliveries in work.items() if _initiating_delivery(deliveries)}
+        rules: Rules = {}  # what is paused is asked for only when the server has refused to go on
         while work:
             kept = {flow: run for flow in work if (run := self._kept.take(flow))}
             hashes = await self._load([flow for flow in work if flow not in new or flow in kept], kept)
@@ -97,7 +125,7 @@ class MediatorRunner(Runner):
                 if run := kept.get(flow):
                     steps[flow] = self._go_on(flow, deliveries, fields, run)
                 else:
-                    steps[flow] = self._step(flow, deliveries, fields)
+                    steps[flow] = self._step(flow, deliveries, fields, rules)
             again: Work = {}
             for flow, step in steps.items():
                 code = await step.settled
@@ -108,6 +136,8 @@ class MediatorRunner(Runner):
                 else:
                     self._over(work[flow], code)
             work, new = again, set()
+            if work:
+                rules = await self._rules()
 
     def _over(self, deliveries: list[Delivery], code: int) -> None:
         if code == ALREADY_HANDLED:
@@ -124,40 +154,88 @@ class MediatorRunner(Runner):
             return {}
         keys = [self.keys.flow(flow) for flow in flows]
         wanted = [kept[flow].wanted() if flow in kept else [] for flow in flows]
+        return dict(zip(flows, await self._hashes(keys, wanted), strict=True))
+
+    async def _rules(self) -> Rules:
+        """Return the types and keys of flows that are paused."""
+        (rules,) = await self._hashes([self.keys.pauses], ())
+        return {rule.decode(): Deed(*unpack(deed)) for rule, deed in rules.items()}
+
+    async def _hashes(self, keys: list[str], wanted: Sequence[list[str]]) -> list[dict[bytes, bytes]]:
         pause = 0.05
         while True:
             try:
-                return dict(zip(flows, await self.shard.queries.hashes(keys, wanted), strict=True))
+                return await self.shard.queries.hashes(keys, wanted)
             except ServerUnavailable:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    def _step(self, id: str, deliveries: list[Delivery], fields: dict[bytes, bytes]) -> Step:
-        """Run a flow from its record, and advance it."""
+    def _step(self, id: str, deliveries: list[Delivery], fields: dict[bytes, bytes], rules: Rules) -> Step:
+        """Run a flow from its record, and advance it; or do what is to be done with it instead."""
         record, now = FlowRecord.read(id, fields), self.workplace.clock.now()
         first = _initiating_delivery(deliveries)
-        if record.ended or (record.version == 0 and first is None):
+        if record.ended or not (record.begun or first):
             return Step(self._put((), deliveries, [], outcomes.DUPLICATE if first else outcomes.DONE))
-        envelope = initiating(record) if record.version else first.envelope  # type: ignore[union-attr]
+        if record.begun and (mediator := record.facts["mediator"]) != self.component:
+            return Step(self._hand_on(deliveries, mediator, id))
+        envelope = envelope_of(record) if record.begun else first.envelope  # type: ignore[union-attr]
         assert envelope is not None
-        if record.version == 0 and first is not None:
+        if first is not None and not record.begun:
             record.event = first.fields.get(b"data", b"")
             record.facts["started"] = str(now)
+        if ending := _ending(record):
+            progress = Progress(ending.state, ending=ending)
+            return Step(self._advance(record, envelope, deliveries, progress, now))
+        if paused := record.paused or paused_by(rules, envelope.type, envelope.key):
+            return Step(self._pause(record, envelope, deliveries, paused, now))
+        return self._run(record, envelope, deliveries, now)
+
+    def _run(self, record: FlowRecord, envelope: Envelope, deliveries: list[Delivery], now: int) -> Step:
+        """Run a flow's function from its record, and advance the flow."""
         try:
             function, event = self._function(record, envelope)
-            surroundings = Surroundings(self.catalog, self.settings.max_message_bytes, now)
+            surroundings = Surroundings(self.catalog, self.settings.max_message_bytes, now, self._front_of)
             run = Run(function, event, Flow(record, envelope, surroundings))
         except Exception as error:  # also of a function that does not take an event and a flow
             record.facts.setdefault("code", "0")
             return Step(self._advance(record, envelope, deliveries, Progress(FAILED, error=error), now))
         progress = self._progress(run)
         settled = self._advance(record, envelope, deliveries, progress, now)
-        if progress.state == RUNNING and self._reruns[function] >= PROVEN and "error" not in record.facts:
+        waits = progress.state == RUNNING and not progress.anew
+        if waits and self._reruns[function] >= PROVEN and "error" not in record.facts:
             return Step(settled, Waiting(Kept(run, envelope), progress, now))
-        if record.version and progress.error is None:
+        if record.begun and progress.error is None:
             self._reruns[function] += 1
         run.close()
         return Step(settled)
+
+    def _hand_on(self, deliveries: list[Delivery], mediator: str, flow: str) -> asyncio.Future[int]:
+        """Wake a flow at the mediator that carries it out now: it was promoted, or is a child."""
+        wake = add(*wake_up(self.keys, mediator, flow))
+        return self._put((), deliveries, [wake], outcomes.DONE, f"handed on to {mediator}")
+
+    def _pause(
+        self, record: FlowRecord, envelope: Envelope, deliveries: list[Delivery], deed: Deed, now: int
+    ) -> asyncio.Future[int]:
+        """Leave a paused flow where it is; who resumes it wakes it."""
+        checks, effects = list[Item](), list[Item]()
+        if not record.begun:
+            record.facts["code"] = "0"
+            checks, effects = advance(self._place(now), record, envelope, Progress(RUNNING, need=1))
+            checks = checks[:1]
+        if not record.paused:
+            checks = checks or [version(self.keys.flow(record.id), record.version)]
+            checks.append(still(self.keys.pauses, deed.rule, deed.packed()))  # or nobody would resume it
+            effects.append(hset(self.keys.flow(record.id), ["paused", deed.packed()]))
+            effects.append(told(self.keys, record.id, now, "pause", [[deed.who, deed.why, deed.rule]]))
+        return self._put(checks, deliveries, effects, outcomes.DONE, f"paused {deed}")
+
+    def _place(self, now: int) -> Place:
+        settings = self.settings
+        return Place(self.keys, self.component, now, settings.max_message_bytes, settings.flow_ms)
+
+    def _front_of(self, event: type[Message]) -> str:
+        return self.workplace.topology.front_of(event).name
 
     def _go_on(self, id: str, deliveries: list[Delivery], fields: dict[bytes, bytes], kept: Kept) -> Step:
         """Let a kept run go on, and advance its flow. If the record is another one, it is loaded and run."""
@@ -169,7 +247,7 @@ class MediatorRunner(Runner):
         run.flow.resume(now)
         progress = self._progress(run)
         settled = self._advance(record, kept.envelope, deliveries, progress, now)
-        if progress.state == RUNNING:
+        if progress.state == RUNNING and not progress.anew:
             return Step(settled, Waiting(kept, progress, now))
         run.close()
         return Step(settled)
@@ -205,9 +283,22 @@ class MediatorRunner(Runner):
             check_outputs(
                 self.component, [len(step.data) for step in progress.issued if step.data], self.settings
             )
-        except HandlerError as error:
+            if progress.ending and progress.ending.state == PROMOTED:
+                progress.ending = self._promoted(run, progress.ending)
+        except HybridError as error:
             return Progress(FAILED, error=error)
         return progress
+
+    def _promoted(self, run: Run, ending: Ending) -> Ending:
+        """Return the end of a promoted flow, with the mediator that it goes on with. Raises
+        ApplicationError.
+        """
+        event, verdict = self.catalog.named(run.flow.envelope.type), EventClass(ending.event_class)
+        mediator = self.workplace.topology.mediator_of(event, verdict)
+        if mediator is None or mediator is self._mediator:
+            why = "it is that already" if mediator else "no mediator handles that with a flow for it"
+            raise ApplicationError(f"{event.type_name} can't be promoted to {verdict.value}: {why}")
+        return ending._replace(mediator=mediator.name)
 
     def _advance(
         self,
@@ -218,17 +309,15 @@ class MediatorRunner(Runner):
         now: int,
     ) -> asyncio.Future[int]:
         """Put on record what a run led to, and settle the deliveries with it."""
-        place = Place(self.keys, self.component, now, self.settings.max_message_bytes)
-        try:
-            checks, effects = advance(place, record, envelope, progress)
-        except HybridError as error:  # what it ends with can't be packed
-            progress = Progress(FAILED, error=error)
-            checks, effects = advance(place, record, envelope, progress)
+        record.facts.setdefault("code", "0")
+        begun, undoes = record.begun, progress.ending and progress.ending.state != COMPLETED and record.undos
+        checks, effects = advance(self._place(now), record, envelope, progress)
         if progress.error is not None:
             return self._put_failure(checks, deliveries, effects, progress.error)
-        outcome = outcomes.STARTED if record.version == 0 else outcomes.ADVANCED
-        ended = progress.state != RUNNING
-        return self._put(checks, deliveries, effects, outcomes.ENDED if ended else outcome, progress.state)
+        if progress.ending and not undoes:
+            return self._put(checks, deliveries, effects, outcomes.ENDED, progress.state)
+        outcome = outcomes.ADVANCED if begun else outcomes.STARTED
+        return self._put(checks, deliveries, effects, outcome, UNDOING if undoes else progress.state)
 
     def _put(
         self,
@@ -285,18 +374,16 @@ def _at_once(code: int) -> asyncio.Future[int]:
     return done
 
 
-def initiating(record: FlowRecord) -> Envelope:
-    """Return the envelope of the initiating event, from the flow's record."""
-    facts = record.facts
-    return Envelope(
-        record.id,
-        facts["type"],
-        int(facts.get("schema", 1)),
-        facts.get("corr", record.id),
-        key=facts.get("key", ""),
-        time=int(facts.get("sent", 0)),
-        trace=facts.get("trace", ""),
-        class_=facts.get("class", ""),
-        rule=facts.get("rule", ""),
-        reason=facts.get("reason", ""),
-    )
+def _ending(record: FlowRecord) -> Ending | None:
+    """Return how a flow ends that is to be brought to its end, without its function."""
+    if record.asked and (record.ending is None or record.ending.state == PROMOTED):
+        return Ending(CANCELLED, why=f"cancelled {record.asked}")
+    return record.ending
+
+
+def paused_by(rules: Rules, type: str, key: str) -> Deed | None:
+    """Return who paused all flows of this type, or of this key; None when nobody did."""
+    for rule in (f"type:{type}", f"key:{key}"):
+        if deed := rules.get(rule):
+            return deed._replace(rule=rule)
+    return None

@@ -7,19 +7,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hybrid.broker import log as outcomes
-from hybrid.broker.outputs import check_outputs, command_output, event_output, initiating_output
+from hybrid.broker.outputs import (
+    check_outputs,
+    command_output,
+    event_output,
+    initiating_output,
+    wake_up,
+)
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError
+from hybrid.errors import ApplicationError, Promote
 from hybrid.ids import derived_id
-from hybrid.mediator.classes import SIMPLE, Verdict
+from hybrid.mediator.classes import SIMPLE, EventClass, Verdict
+from hybrid.mediator.record import NOTHING, Result
 from hybrid.mediator.simple import SimpleMediator
 from hybrid.messages import Command, Event, Message
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.runner import Runner, event_failed
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import Item, add
+from hybrid.streams.transitions import Item, add, hdel, result
 
 
 class FrontRunner(Runner):
@@ -39,22 +46,40 @@ class FrontRunner(Runner):
                     raise ApplicationError(f"{envelope.type} does not enter by {self.component}")
                 rule = self._front.rule_for(type(event))
                 verdict = rule.verdict(event)
-                classified = envelope._replace(
-                    class_=verdict.event_class.value, rule=rule.name, reason=verdict.reason
-                )
-                effects = self._effects(event, classified, verdict, delivery)
+                try:
+                    classified, effects = self._carried_out(event, envelope, rule.name, verdict, delivery)
+                except Promote as promotion:
+                    verdict = self._promoted(event, promotion)
+                    classified, effects = self._carried_out(event, envelope, rule.name, verdict, delivery)
             except Exception as error:  # a rule may raise anything
                 self.fail(delivery, error)
             else:
-                note = f"{verdict.event_class.value} by {rule.name}" + (
-                    f": {verdict.reason}" if verdict.reason else ""
-                )
+                note = f"{classified.class_} by {classified.rule}"
+                note += f": {classified.reason}" if classified.reason else ""
                 self.end(delivery, outcomes.CLASSIFIED, effects, note)
 
     def telling(self, delivery: Delivery, why: str, *, over: bool = True) -> list[Item]:
         """Return the effect that tells those who wait for an event that it has failed for good."""
         id = delivery.envelope.id if delivery.envelope else ""
-        return [event_failed(self.keys, id)] if id and over else []
+        failed = [event_failed(self.keys, id)] if id and over else []
+        return [*failed, *super().telling(delivery, why, over=over)]
+
+    def _promoted(self, event: Event, promotion: Promote) -> Verdict:
+        """Return the class that a simple event turned out to be of. Raises ApplicationError."""
+        verdict = Verdict(EventClass(promotion.event_class), promotion.reason)
+        if not self.workplace.topology.mediator_of(type(event), verdict.event_class):
+            raise ApplicationError(
+                f"{event.type_name} can't be promoted to {verdict.event_class.value}: no mediator handles"
+                " that with a flow for it"
+            ) from None
+        return verdict
+
+    def _carried_out(
+        self, event: Event, envelope: Envelope, rule: str, verdict: Verdict, delivery: Delivery
+    ) -> tuple[Envelope, list[Item]]:
+        """Return the envelope of a classified event, and the effects of handling it, or of handing it on."""
+        envelope = envelope._replace(class_=verdict.event_class.value, rule=rule, reason=verdict.reason)
+        return envelope, self._effects(event, envelope, verdict, delivery)
 
     def _effects(self, event: Event, envelope: Envelope, verdict: Verdict, delivery: Delivery) -> list[Item]:
         if verdict.event_class is not SIMPLE:
@@ -67,7 +92,17 @@ class FrontRunner(Runner):
         outputs = enumerate(zip(messages, packed, strict=True))
         effects = [self._output(envelope, message, data, index) for index, (message, data) in outputs]
         ending = ["flow", envelope.id, "state", "completed", "class", SIMPLE.value]
-        return [*effects, add(self.keys.outcomes, "", ending)]
+        effects.append(add(self.keys.outcomes, "", ending))
+        return [*effects, *self._done_for(envelope)] if envelope.flow else effects
+
+    def _done_for(self, child: Envelope) -> list[Item]:
+        """Return the effects by which the parent of a simple event hears that it is done."""
+        value = Result(NOTHING, by=self.component, done=self.workplace.clock.now()).packed()
+        wake = wake_up(self.keys, child.reply, child.flow)
+        return [
+            result(self.keys.flow(child.flow), child.run, str(child.step), value, wake),
+            hdel(self.keys.flow(child.id), "asked", "version"),  # what its parent asked comes too late
+        ]
 
     def _output(self, cause: Envelope, message: Message, data: bytes, index: int) -> Item:
         out = Envelope(

@@ -91,8 +91,8 @@ class Housekeeping:
                 if place < excess or int(entry.partition(b"-")[0]) < limit
             ]
             if ripe:
-                ids = [(entry, fields[b"flow"].decode()) for entry, fields in ripe]
-                flows = [(entry, keys.flow(id), keys.history(id)) for entry, id in ids]
+                ids = [(entry, told.get(b"run", b"1"), told[b"flow"].decode()) for entry, told in ripe]
+                flows = [(entry, run, keys.flow(id), keys.history(id)) for entry, run, id in ids]
                 await self._shard.scripts.forget(keys.outcomes, flows)
             if len(ripe) < BATCH:
                 return

@@ -227,10 +227,11 @@ class Scripts:
         removed, cut = await self._call("retain", keys, channel, *limits, *groups)
         return removed, cut
 
-    async def forget(self, outcomes: str, flows: Sequence[tuple[bytes, str, str]]) -> int:
-        """Delete ended flows, given as (entry in outcomes, record, history)."""
-        keys = [outcomes, *(key for _, record, history in flows for key in (record, history))]
-        return await self._call("forget", keys, *(entry for entry, _, _ in flows))  # type: ignore[no-any-return]
+    async def forget(self, outcomes: str, flows: Sequence[tuple[bytes, bytes, str, str]]) -> int:
+        """Delete ended flows, given as (entry in outcomes, run, record, history)."""
+        keys = [outcomes, *(key for *_, record, history in flows for key in (record, history))]
+        ended = (each for entry, run, *_ in flows for each in (entry, run))
+        return await self._call("forget", keys, *ended)  # type: ignore[no-any-return]
 
     async def store(self, key: str, format: int, shards: int, id: str) -> tuple[int, int, str]:
         """Create the store or read how it was created: (format, shards, id)."""

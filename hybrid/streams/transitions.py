@@ -14,7 +14,16 @@ from hybrid.codec import pack_for_script
 APPLIED, ALREADY_HANDLED, CHECK_FAILED = 1, 0, -1
 
 Item = Sequence[Any]
-_KEYS = {"await": 2, "result": 2, "expect": 3, "arrive": 3, "release": 3, "readmit": 3}
+_KEYS = {
+    "await": 2,
+    "result": 2,
+    "expect": 3,
+    "arrive": 3,
+    "release": 3,
+    "readmit": 3,
+    "unpaused": 1,
+    "keep": 2,
+}
 """How many keys an item names, where it is more than one."""
 
 
@@ -64,6 +73,11 @@ def still(hash: str, field: str, value: bytes) -> Item:
 def is_open(flow: str) -> Item:
     """Check: there is this flow, and it has not ended."""
     return "open", flow
+
+
+def unpaused(pauses: str, type: str, key: str) -> Item:
+    """Check: flows of this event type, and of this key (may be empty), go on."""
+    return "unpaused", pauses, f"type:{type}", f"key:{key}"
 
 
 def has_turn(turn: Turn) -> Item:
@@ -179,9 +193,19 @@ def overtake(flow: str) -> Item:
     return "overtake", flow
 
 
+def keep(hash: str, copy: str, ms: int) -> Item:
+    """Effect: copy a hash, as it is just now; the copy is kept for so long."""
+    return "keep", hash, copy, ms
+
+
 def hdel(hash: str, *fields: str) -> Item:
     """Effect: delete fields of a hash."""
     return "hdel", hash, *fields
+
+
+def unlink(key: str) -> Item:
+    """Effect: delete a key."""
+    return "unlink", key
 
 
 def rpush(list: str, value: bytes) -> Item:

@@ -139,7 +139,7 @@ def test_a_signal_is_given_once_and_told(hybrid):
 def test_a_signal_is_refused_with_the_reason(hybrid):
     hybrid("send", "go", "n=1", "--id", "over", "--wait")
     for words, text in (
-        (("over", "answer"), "flow over has ended (completed): it takes no signal any more"),
+        (("over", "answer"), "flow over has ended (completed): nothing more can be done with it"),
         (("nobody", "answer"), "no flow nobody"),
         (("over", "No"), "'No' is no name for a signal"),
         (("over", "answer", "--data", "[1]"), "--data: is a JSON object, no list"),

@@ -24,11 +24,12 @@ from hybrid.errors import ApplicationError, InvalidMessage, TaskOver, TaskTaken,
 from hybrid.inspect.flows import flow as view_of
 from hybrid.inspect.flows import summaries
 from hybrid.inspect.loose import loose_flows
+from hybrid.inspect.steering import Steering
 from hybrid.inspect.tasks import task as inspect_task
 from hybrid.inspect.trace import trace
 from hybrid.runtime import advancing
 from tests.mediator.flows import front_door, orders
-from tests.runtime.messages import Completed, Place
+from tests.runtime.messages import Completed, Pay, Place, Ship
 from tests.runtime.world import until
 
 
@@ -257,12 +258,12 @@ async def test_the_clock_reminds_escalates_and_times_out_once_with_several_worke
         await asked(client, 10)
         await client.claim("f0/1", by="ann")
         for id in ids:
-            assert (await client.wait(id)).event == Completed(order="step 1 (Approve?) timed out")
+            assert (await client.wait(id)).event == Completed(order="step 1 (task Approve?) timed out")
     assert left(world) == (0, 0)
     for id in ids:
         reminded = [event for event in told(world, TaskReminded) if event.flow == id]
         assert [event.times for event in reminded] == list(range(1, len(reminded) + 1))
-        assert 3 <= len(reminded) <= 5
+        assert len(reminded) >= 3
         assert [event.for_ for event in reminded] == sorted((e.for_ for e in reminded), reverse=True)
         (escalated,) = [event for event in told(world, TaskEscalated) if event.flow == id]
         assert (escalated.was_for, escalated.for_) == ("manager", "director")
@@ -330,6 +331,53 @@ async def test_a_task_is_dropped_with_its_flow(world, front, monkeypatch, kept):
     assert left(world) == (0, 0)
     (closed,) = told(world, TaskClosed)
     assert (closed.how, closed.by) == ("dropped", "")
+
+
+async def test_a_task_of_a_flow_that_is_cancelled_is_dropped_also_while_it_is_undone(world, front):
+    shop, release = Processor("shop"), asyncio.Event()
+
+    @shop.on(Pay)
+    async def pay(command: Pay):
+        await release.wait()
+
+    async def place(event: Place, flow: Flow) -> Completed:
+        flow.undo(Ship(order=event.order))
+        paid, asked = flow.do(Pay(order=event.order)), flow.ask("Approve?", for_="manager", remind=60)
+        await paid
+        return Completed(order=(await asked).by)
+
+    @shop.on(Ship)
+    async def ship(command: Ship): ...
+
+    async with world.running(front, orders(place), shop) as client:
+        await client.send(Place(order="o1"), id="f1")
+        await asked(client)
+        await client.cancel("f1", by="ann")
+        assert world.flow("f1").state == "undoing"
+        with pytest.raises(TaskOver, match="task f1/2 was dropped: its flow is over, or asks no more"):
+            await client.answer("f1/2", by="ann")
+        assert await client.tasks() == []
+        release.set()
+        assert (await client.wait("f1")).state == "cancelled"
+    assert left(world) == (0, 0)
+    assert [event.how for event in told(world, TaskClosed)] == ["dropped"]
+
+
+async def test_a_restarted_flow_asks_again(world, front):
+    app = world.app(front, orders(approval))
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await asked(client)
+        await client.claim("f1/1", by="ann")
+        async with app.store() as store:
+            await Steering(store, app.topology, "eve", "anew").restart("f1", step=1)
+        await until(lambda: len(told(world, TaskOpened)) == 2)
+        (task,) = await asked(client)
+        assert (task.id, task.claimed_by) == ("f1/1", "")
+        await client.answer("f1/1", choice="approve", by="bob")
+        assert (await client.wait("f1")).event == Completed(order="approve by bob: ")
+    assert left(world) == (0, 0)
+    assert [event.how for event in told(world, TaskClosed)] == ["dropped", "answered"]
 
 
 async def test_an_answer_may_come_before_the_flow_waits_for_it(world, front):
@@ -476,13 +524,13 @@ async def test_a_task_is_shown_with_its_flow_and_not_loose(world, front):
             root = (await trace(store, app.topology, "f1")).root
             detail = await inspect_task(store, app.topology, "f1/1")
     assert line.waiting_for == ("manager, claimed by ann: Approve?",)
-    assert (waiting.kind, waiting.name, waiting.state) == ("task", "Approve?", "waiting")
+    assert (waiting.kind, waiting.name, waiting.state) == ("task", "task Approve?", "waiting")
     assert waiting.asks == "manager, claimed by ann"
     assert (answered.state, answered.processor, answered.asks) == ("answered", "ann", "")
     assert answered.data == {"choice": "approve", "note": "fine", "data": None}
     assert (detail.state, detail.by, detail.choice, detail.note) == ("answered", "ann", "approve", "fine")
     sent = {each.component: each.sent for each in root.handlings}["orders"]
-    assert ("task", "Approve?", "answered by ann: approve") in [(e.kind, e.type, e.note) for e in sent]
+    assert ("task", "task Approve?", "answered by ann: approve") in [(e.kind, e.type, e.note) for e in sent]
 
 
 async def test_one_whose_timeout_is_gone_is_loose(world, front):
@@ -494,7 +542,7 @@ async def test_one_whose_timeout_is_gone_is_loose(world, front):
         world.raw.zrem(world.keys.timers, close)
         async with app.store() as store:
             (loose,) = await loose_flows(store, app.topology)
-    assert loose.missing == "step 1 (Approve?)"
+    assert loose.missing == "step 1 (task Approve?)"
 
 
 async def test_a_new_capability_is_a_new_subscriber(world, front):

@@ -4,10 +4,10 @@ import pytest
 
 from hybrid import HARD, Flow, Mediator, Processor, SimpleMediator
 from hybrid.envelope import Envelope
-from hybrid.mediator.flow import Surroundings
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import Run
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.runtime import advancing
 from tests.runtime.messages import Completed, Pay, Place, Ship
 from tests.runtime.world import until
@@ -60,7 +60,7 @@ async def test_a_kept_run_goes_on_where_it_waits(world, shop, keeping):
     async with world.running(*shop.components) as client:
         await client.send(Place(order="o1"), id="f1")
         outcome = await client.wait("f1")
-        assert outcome.event == Completed(order=str(world.flow("f1").values[1]))
+        assert outcome.event == Completed(order=str(world.flow("f1").values[1][0]))
     assert (shop.begun, shop.came, shop.closed) == (1, ["paid", "shipped"], 1)
     assert world.counter("entered:command:pay") == 3
     assert (world.flow("f1").version, len(world.raw.lrange(world.keys.history("f1"), 0, -1))) == (4, 4)

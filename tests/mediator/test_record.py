@@ -21,7 +21,7 @@ def test_it_reads_what_stands_there():
             b"step:3": pack(["sleep 1 s", 0, 1002, 1000, "timer"]),
             b"result:1": Result(NOTHING, by="payment", attempt=2).packed(),
             b"result:2": b"",
-            b"value:1": pack(0.5),
+            b"value:1": pack([0.5, 2]),
             b"stuck:2": "ValueError: ö".encode(),
         },
     )
@@ -42,7 +42,7 @@ def test_it_reads_what_stands_there():
         "payment",
         2,
     )
-    assert (record.waits, record.values, record.stuck) == ({2}, {1: 0.5}, {2: "ValueError: ö"})
+    assert (record.waits, record.values, record.stuck) == ({2}, {1: (0.5, 2)}, {2: "ValueError: ö"})
 
 
 def test_one_that_ended():

@@ -9,9 +9,9 @@ from hybrid.catalog import Catalog
 from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.errors import FlowError
-from hybrid.mediator.flow import Surroundings
 from hybrid.mediator.record import GIVEN_UP, NOTHING, REPLY, TIMEOUT, FlowRecord, Issued, Result
 from hybrid.mediator.replay import replay
+from hybrid.mediator.surroundings import Surroundings
 from tests.runtime.messages import Completed, Noted, Paid, Pay, Place, Ship
 
 NOW = 1_700_000_000_000
@@ -56,7 +56,7 @@ async def test_it_says_what_it_issues_and_awaits():
     assert (progress.state, progress.waiting) == ("running", [1])
     (step,) = progress.issued
     assert (step.number, step.kind, step.name, step.timeout) == (1, "command", "pay", 1500)
-    assert step.command == Pay(order="o1")
+    assert step.message == Pay(order="o1")
     assert step.data == pack({"order": "o1", "amount": 10})
 
 
@@ -95,7 +95,7 @@ async def test_of_a_race_the_one_that_was_done_first_is_first_for_ever():
     assert (first.waiting, first.need) == ([1, 2, 3], 1)
     record = recorded(first, None, PAID._replace(done=7), PAID._replace(done=6))
     second = await run(race, record)
-    assert (second.event, second.values) == (Completed(order="2"), {1: 2})
+    assert (second.event, second.values) == (Completed(order="2"), {1: (2, 3)})
     record.results[1] = PAID._replace(done=5)  # of a mediator whose clock is behind
     assert (await run(race, record)).event == Completed(order="2")
 
@@ -128,7 +128,7 @@ async def test_what_is_caught_too_broadly_does_not_count():
             flow.do(Ship(order="o1"))
 
     progress = await run(broad)
-    assert (progress.state, [s.command for s in progress.issued]) == ("running", [Pay(order="o1")])
+    assert (progress.state, [s.message for s in progress.issued]) == ("running", [Pay(order="o1")])
 
 
 async def test_a_step_that_is_driven_by_hand():
@@ -146,8 +146,8 @@ async def test_an_event_that_a_step_brought_is_no_news():
     async def hand_on(event: Place, flow: Flow):
         return await flow.do(Pay(order="o1"))
 
-    assert not (await run(hand_on, recorded(await run(hand_on), PAID))).is_news
-    assert (await run(pay, recorded(await run(pay), PAID))).is_news
+    assert not (await run(hand_on, recorded(await run(hand_on), PAID))).ending.is_news
+    assert (await run(pay, recorded(await run(pay), PAID))).ending.is_news
 
 
 async def test_a_failed_run_issues_nothing():

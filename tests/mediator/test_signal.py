@@ -102,7 +102,9 @@ async def test_a_flow_that_is_not_there_or_has_ended_takes_none(world, front):
         await client.send(Place(order="o1"), id="f1")
         await client.wait("f1")
         before = world.raw.hgetall(world.keys.flow("f1"))
-        with pytest.raises(FlowEnded, match=r"flow f1 has ended \(completed\): it takes no signal any more"):
+        with pytest.raises(
+            FlowEnded, match=r"flow f1 has ended \(completed\): nothing more can be done with it"
+        ):
             await client.signal("f1", "approve")
         assert world.raw.hgetall(world.keys.flow("f1")) == before
 

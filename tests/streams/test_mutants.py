@@ -36,7 +36,7 @@ MUTANTS = {
     "unsettled broadcasts are trimmed": ("retain", r"if safe and before\(safe, limit\)", "if false"),
     "the mark is what was delivered": ("retain", r"oldest and shift\(oldest, -1\) or last\)", "last)"),
     "a lost group begins at the end": ("register", r"local start = mark or", "local start = mark and '$' or"),
-    "unfinished flows are forgotten": ("forget", r"if redis.call\('HEXISTS', .*?\) == 1", "if true"),
+    "unfinished flows are forgotten": ("forget", r"if was\[1\] and .* then", "if true then"),
 }  # fmt: skip
 
 

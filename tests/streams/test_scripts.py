@@ -217,7 +217,9 @@ class TestForget:
         for id, ended in (("a", {"ended": "1"}), ("b", {})):
             bench.raw.hset(keys.flow(id), mapping={"run": 1, **ended})
             bench.raw.rpush(keys.history(id), "x")
-        flows = [(entry, keys.flow(id), keys.history(id)) for entry, id in zip(entries, "abc", strict=True)]
+        flows = [
+            (entry, b"1", keys.flow(id), keys.history(id)) for entry, id in zip(entries, "abc", strict=True)
+        ]
         assert await bench.shard.scripts.forget(keys.outcomes, flows) == 1
         assert await bench.shard.scripts.forget(keys.outcomes, flows) == 0
         assert not bench.raw.exists(keys.flow("a"), keys.history("a"))

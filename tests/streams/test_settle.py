@@ -41,7 +41,7 @@ from hybrid.streams.transitions import (
 def flow(bench):
     """A flow's record in run 1."""
     key = bench.keys.flow("f")
-    bench.raw.hset(key, mapping={"version": 1, "run": 1})
+    bench.raw.hset(key, mapping={"version": 1, "run": 1, "type": "t"})
     return key
 
 
@@ -274,7 +274,7 @@ class TestEffects:
             count(keys.counters, "n"),
         ]
         await bench.settle(Transition(effects=effects))
-        assert record(bench, flow) == {"version": "1", "a": "1", "b": "\x00"}
+        assert record(bench, flow) == {"version": "1", "type": "t", "a": "1", "b": "\x00"}
         assert bench.raw.lrange(keys.history("f"), 0, -1) == [b"\xff"]
         assert bench.raw.zscore(keys.flows, "f") == 1_700_000_000_000
         assert bench.counter("n") == 4
@@ -284,9 +284,9 @@ class TestEffects:
     async def test_thousands_of_fields(self, bench, flow):
         many = [f"result:{n}" for n in range(20_000)]
         await bench.settle(Transition(effects=[hset(flow, [word for name in many for word in (name, "1")])]))
-        assert bench.raw.hlen(flow) == 20_002
+        assert bench.raw.hlen(flow) == 20_003
         await bench.settle(Transition(effects=[hdel(flow, *many), hdel(flow)]))
-        assert bench.raw.hlen(flow) == 2
+        assert bench.raw.hlen(flow) == 3
 
     async def test_bytes_pass_unharmed(self, bench):
         data = [
@@ -321,6 +321,7 @@ class TestFlows:
         assert bench.raw.xrange(bench.queue)[0][1] == {b"id": b"f/wake", b"flow": b"f"}
         assert record(bench, flow) == {
             "version": "1",
+            "type": "t",
             "run": "1",
             "need": "0",
             "late": "2",
@@ -416,7 +417,7 @@ class TestSignals:
     async def test_one_that_is_awaited_is_the_result_and_wakes_the_flow(self, bench, flow, sent, waiting):
         assert await bench.settle(waiting(1, b"timer"), sent("a")) == [1, 1]
         assert record(bench, flow) == {
-            "version": "1", "run": "1", "need": "0", "result:1": "A", "signal:a": "",
+            "version": "1", "type": "t", "run": "1", "need": "0", "result:1": "A", "signal:a": "",
         }  # fmt: skip
         assert bench.raw.xlen(bench.queue) == 1
         assert bench.raw.zcard(bench.keys.timers) == 0

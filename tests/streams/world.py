@@ -321,7 +321,7 @@ class World:
         async def forgotten() -> None:
             past = [(e, f) for e, f in flows if f not in self.doubled]  # a second start would start it anew
             self.forgotten |= {flow for _, flow in past}
-            keys = [(e, self.keys.flow(f), self.keys.history(f)) for e, f in past]
+            keys = [(e, b"1", self.keys.flow(f), self.keys.history(f)) for e, f in past]
             await self.scripts.forget(self.keys.outcomes, keys)
 
         await self.retried(forgotten)

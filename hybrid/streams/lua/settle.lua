@@ -46,9 +46,16 @@ function check.still(c)
   return (call('HGET', c[2], c[3]) or '') == c[4]
 end
 
--- {open, flow}: there is this flow, and it has not ended
+-- {unpaused, pauses, 'type:TYPE', 'key:KEY'}: flows of this type, and of this key, go on
+function check.unpaused(c)
+  if call('EXISTS', c[2]) == 0 then return true end
+  local paused = call('HMGET', c[2], c[3], c[4])
+  return not (paused[1] or paused[2])
+end
+
+-- {open, flow}: this flow has begun, and has not ended
 function check.open(c)
-  local was = call('HMGET', c[2], 'version', 'ended')
+  local was = call('HMGET', c[2], 'type', 'ended')
   return was[1] and not was[2]
 end
 
@@ -238,12 +245,20 @@ function effect.readmit(e)
   call('XADD', e[4], '*', unpack(e[7]))
 end
 
--- {hset, hash, fields}, {hdel, hash, field …}, {rpush, list, value}, {zadd, zset, score, member}, {zrem, zset, member}
+-- {hset, hash, fields}, {hdel, hash, field …}, {rpush, list, value}, {zadd, zset, score, member}, {zrem, zset, member},
+-- {unlink, key}
 function effect.hset(e) chunked('HSET', e[2], e[3], 1) end
 function effect.hdel(e) chunked('HDEL', e[2], e, 3) end
 function effect.rpush(e) call('RPUSH', e[2], e[3]) end
 function effect.zadd(e) call('ZADD', e[2], e[3], e[4]) end
 function effect.zrem(e) call('ZREM', e[2], e[3]) end
+function effect.unlink(e) call('UNLINK', e[2]) end
+
+-- {keep, hash, copy, ms}: copy a hash, for so long
+function effect.keep(e)
+  call('COPY', e[2], e[3], 'REPLACE')
+  call('PEXPIRE', e[3], e[4])
+end
 
 -- {overtake, flow}: who has loaded the record loads it again
 function effect.overtake(e) call('HINCRBY', e[2], 'version', 1) end

@@ -1,0 +1,325 @@
+"""The end of a flow: what was done is undone first, from the record alone, then it is over.
+
+A flow that is refused, cancelled, promoted, or fails for good first waits for the commands and children that
+are under way, then sends the compensations that it registered, the last first, each when the one before is
+acknowledged. No function is run for it: a flow whose code is gone can be undone still. The idea is that of
+sagas (Garcia-Molina and Salem, 1987).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from hybrid.broker.outputs import command_output, event_output, wake_up
+from hybrid.codec import pack
+from hybrid.envelope import Envelope
+from hybrid.ids import child_id, command_id, derived_id
+from hybrid.keys import Keys
+from hybrid.mediator.record import (
+    CHILD,
+    COMMAND,
+    COMPLETED,
+    FAILED,
+    FIRED,
+    GIVEN_UP,
+    NOTHING,
+    PROMOTED,
+    REPLY,
+    RUNNING,
+    SIGNAL,
+    TASK,
+    TIMEOUT,
+    TIMER,
+    UNDO,
+    UNDOING,
+    Deed,
+    Ending,
+    FlowRecord,
+    Issued,
+    Result,
+)
+from hybrid.mediator.task_changes import asked_of, withdrawn
+from hybrid.streams.transitions import (
+    Awaited,
+    Item,
+    add,
+    await_results,
+    cancel,
+    hdel,
+    hset,
+    keep,
+    overtake,
+    result,
+    rpush,
+    stuck,
+    zrem,
+)
+
+
+class Place(NamedTuple):
+    """Where and when something happens to a flow: the shard's keys, its mediator's name, the time (ms), the
+    largest message (bytes), and for how long (ms) earlier runs are kept.
+    """
+
+    keys: Keys
+    mediator: str
+    now: int
+    max_bytes: int
+    keep_ms: int
+
+
+def envelope_of(record: FlowRecord) -> Envelope:
+    """Return the envelope of a flow's initiating event, from its record."""
+    facts = record.facts
+    flow, run, step, reply = record.parent or ("", 0, 0, "")
+    return Envelope(
+        record.id,
+        facts["type"],
+        int(facts.get("schema", 1)),
+        facts.get("corr", record.id),
+        key=facts.get("key", ""),
+        time=int(facts.get("sent", 0)),
+        trace=facts.get("trace", ""),
+        flow=flow,
+        run=run,
+        step=step,
+        reply=reply,
+        class_=facts.get("class", ""),
+        rule=facts.get("rule", ""),
+        reason=facts.get("reason", ""),
+    )
+
+
+def timeout_member(flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT) -> bytes:
+    """Return how a step's timeout stands in the schedule; the same when it is set and when it is
+    cancelled. `then`: the kind of result that the step has when it fires.
+    """
+    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT else ())])
+
+
+def member(place: Place, record: FlowRecord, number: int, kind: str) -> bytes:
+    """Return how a step's timer stands in the schedule."""
+    then = FIRED if kind == TIMER else TIMEOUT
+    return timeout_member(record.id, record.run, number, place.mediator, then)
+
+
+def towards_end(
+    place: Place, record: FlowRecord, envelope: Envelope, ending: Ending, fields: list[Any]
+) -> list[Item]:
+    """Return the effects that bring a flow nearer to this end: it waits for what is under way, or undoes the
+    next thing, or ends. `envelope` is its event's, `fields` are what is to be written on its record besides.
+    """
+    effects: list[Item] = []
+    if record.ending is None:
+        effects += dropped(place, record)
+        if ending.state != COMPLETED:
+            effects += _children_asked(place, record, ending)
+    undoes = ending.state != COMPLETED and record.undos
+    if undoes and record.ending is None:
+        fields += ["ending", ending.packed(), *_given_up(record, ending, place.now)]
+    if undoes and (under_way := _under_way(record)):
+        return [*effects, _waiting(place, record, fields, under_way)]
+    if undoes:
+        return [*effects, *_undone(place, record, envelope, fields)]
+    return [*effects, *_over(place, record, envelope, ending, fields)]
+
+
+def _over(
+    place: Place, record: FlowRecord, envelope: Envelope, ending: Ending, fields: list[Any]
+) -> list[Item]:
+    """Return the effects of an end: off the list of unfinished flows, told to those who wait, its event
+    broadcast; of a promoted one, that it goes on with another mediator.
+    """
+    if ending.state == PROMOTED:
+        return _handed_on(place, record, ending, fields)
+    key = place.keys.flow(record.id)
+    fields += ["state", ending.state, "ended", str(place.now)]
+    effects: list[Item] = [zrem(place.keys.flows, record.id)]
+    if record.ending or record.paused or record.asked:
+        effects.append(hdel(key, "ending", "paused", "asked"))
+    if ending.why:
+        fields += ["error", ending.why]
+    if ending.event:
+        type, schema, data, _ = ending.event
+        fields += ["outcome", pack([type, schema, data])]
+    effects.append(hset(key, fields))
+    said = ["flow", record.id, "state", ending.state, "class", envelope.class_]
+    effects.append(add(place.keys.outcomes, "", said if record.run == 1 else [*said, "run", str(record.run)]))
+    if envelope.flow:
+        effects.append(_told(place, envelope, ending))
+    if ending.event and ending.is_news:
+        effects.append(_broadcast(place, record, envelope, ending.event))
+    return effects
+
+
+def dropped(place: Place, record: FlowRecord, first: int = 1) -> list[Item]:
+    """Return the effects by which a flow does not wait any more for what is no message, from this step on:
+    timers go off the schedule, and people are not asked any more. Those of commands go when these are
+    acknowledged.
+    """
+    effects: list[Item] = []
+    for number, step in record.steps.items():
+        if step.kind in (COMMAND, UNDO) or number < first or number in record.results:
+            continue
+        if step.kind != TASK:
+            effects.append(cancel(place.keys.timers, member(place, record, number, step.kind)))
+        elif asked := asked_of(place.keys, record, number):
+            effects += withdrawn(asked, place.now)
+    return effects
+
+
+def ended_child(ending: Ending, by: str, at: int) -> Result:
+    """Return the result that a child's end is to its parent."""
+    type, schema, data, _ = ending.event or ("", 1, ending.why.encode(), "")
+    done = REPLY if type else NOTHING
+    return Result(done if ending.state == COMPLETED else ending.state, type, schema, data, by, done=at)
+
+
+def reset(record: FlowRecord, first: int = 1) -> list[str]:
+    """Return the fields of the record that are no more when a flow runs anew from this step on: what came of
+    that step and those after it. What the function registers and records right before it, it does again.
+    """
+    gone = [
+        f"{name}:{number}"
+        for number in record.steps
+        if number >= first
+        for name in ("step", "result", "stuck", "timer", "task")
+    ]
+    gone += [f"waiting:{step.name}" for step in record.steps.values() if step.kind == SIGNAL]
+    gone += [f"value:{number}" for number, (_, before) in record.values.items() if before >= first - 1]
+    gone += [f"undo:{number}" for number, undo in record.undos.items() if undo.after >= first - 1]
+    return [*gone, "ended", "outcome", "error", "ending", "paused", "asked", "late"]
+
+
+def told(keys: Keys, flow: str, at: int, what: str, rows: list[Any]) -> Item:
+    """Return the effect that writes into a flow's history what happened at a time (ms), with the facts: of an
+    advance the steps that were issued ([number, name]), of a deed who did it and why.
+    """
+    return rpush(keys.history(flow), pack([at, what, rows]))
+
+
+def failed_child(place: Place, child: Envelope, why: str) -> list[Item]:
+    """Return the effects that tell a flow, and those who wait for it, that its child waits for a person."""
+    reason = f"child {child.id}: {why}".encode()
+    said = ["flow", child.flow, "state", FAILED, "step", str(child.step)]
+    return [
+        stuck(place.keys.flow(child.flow), child.run, str(child.step), reason),
+        add(place.keys.outcomes, "", said),
+    ]
+
+
+def _given_up(record: FlowRecord, ending: Ending, now: int) -> list[Any]:
+    """Return the results of the commands that wait at the desk: nobody awaits them any more, so that they
+    can't be sent back and be done after they were undone.
+    """
+    why = f"its flow was {ending.state}" if ending.state != FAILED else "its flow failed"
+    value = Result(GIVEN_UP, data=why.encode(), done=now).packed()
+    fields: list[Any] = []
+    for number in sorted(record.failed):
+        if record.steps[number].kind == COMMAND:
+            fields += [f"result:{number}", value]
+    return fields
+
+
+def _under_way(record: FlowRecord) -> list[int]:
+    """Return the steps of which one cannot know yet what was done: commands and children, but commands that
+    wait at the desk.
+    """
+    failed = {number for number in record.failed if record.steps[number].kind == COMMAND}
+    return [
+        number
+        for number in sorted(record.outstanding - failed)
+        if record.steps[number].kind in (COMMAND, CHILD, UNDO)
+    ]
+
+
+def _waiting(place: Place, record: FlowRecord, fields: list[Any], steps: list[int]) -> Item:
+    awaited = Awaited((), steps, sorted(record.waits - set(steps)))
+    wake = wake_up(place.keys, place.mediator, record.id)
+    fields += ["state", UNDOING]
+    return await_results(place.keys.flow(record.id), fields, awaited, len(steps), wake)
+
+
+def _undone(place: Place, record: FlowRecord, envelope: Envelope, fields: list[Any]) -> list[Item]:
+    """Return the effects that send the compensation that was registered last."""
+    which, number = max(record.undos), max(record.steps, default=0) + 1
+    undo = record.undos[which]
+    key = place.keys.flow(record.id)
+    step = Issued(undo.type, crc32(undo.data), place.now, 0, UNDO)
+    fields += ["state", UNDOING, f"step:{number}", step.packed()]
+    out = Envelope(
+        command_id(record.id, record.run, number),
+        undo.type,
+        undo.schema,
+        envelope.correlation or record.id,
+        record.id,
+        key=undo.key,
+        source=place.mediator,
+        trace=envelope.trace,
+        flow=record.id,
+        run=record.run,
+        step=number,
+        reply=place.mediator,
+    )
+    awaited = Awaited([number], (), sorted(record.waits))
+    wake = wake_up(place.keys, place.mediator, record.id)
+    return [
+        command_output(place.keys, out, undo.data),
+        await_results(key, fields, awaited, 1, wake),
+        hdel(key, f"undo:{which}"),  # it may be among the fields
+    ]
+
+
+def _children_asked(place: Place, record: FlowRecord, ending: Ending) -> list[Item]:
+    """Return the effects that ask the children that are under way to be cancelled, too."""
+    effects: list[Item] = []
+    asked = Deed(f"flow {record.id}", ending.why or ending.state, place.now)
+    for number in sorted(record.outstanding):
+        if record.steps[number].kind == CHILD and ending.state != COMPLETED:
+            effects += asking(place, child_id(record.id, record.run, number), asked)
+    return effects
+
+
+def asking(place: Place, flow: str, deed: Deed) -> list[Item]:
+    """Return the effects that ask for a flow of the same shard to be cancelled, whoever carries it out, and
+    also if it has not begun yet.
+    """
+    key, wake = place.keys.flow(flow), wake_up(place.keys, place.mediator, flow)
+    return [hset(key, ["asked", deed.packed()]), overtake(key), add(*wake)]
+
+
+def _told(place: Place, child: Envelope, ending: Ending) -> Item:
+    """Return the effect by which the parent has its step's result."""
+    value = ended_child(ending, place.mediator, place.now).packed()
+    wake = wake_up(place.keys, child.reply, child.flow)
+    return result(place.keys.flow(child.flow), child.run, str(child.step), value, wake)
+
+
+def _broadcast(
+    place: Place, record: FlowRecord, envelope: Envelope, event: tuple[str, int, bytes, str]
+) -> Item:
+    type, schema, data, key = event
+    out = Envelope(
+        derived_id(record.id, place.mediator, "end", str(record.run)),
+        type,
+        schema,
+        envelope.correlation or envelope.id,
+        envelope.id,
+        key=key,
+        source=place.mediator,
+        trace=envelope.trace,
+    )
+    return event_output(place.keys, out, data)
+
+
+def _handed_on(place: Place, record: FlowRecord, ending: Ending, fields: list[Any]) -> list[Item]:
+    """Return the effects by which a flow begins anew, as the same flow, with another mediator."""
+    keys, key = place.keys, place.keys.flow(record.id)
+    fields += ["state", RUNNING, "class", ending.event_class, "mediator", ending.mediator]
+    fields += ["rule", record.facts.get("rule", ""), "reason", ending.why, "run", str(record.run + 1)]
+    return [
+        keep(key, keys.past(record.id, record.run), place.keep_ms),
+        await_results(key, fields, Awaited(), 0, wake_up(keys, ending.mediator, record.id)),
+        hdel(key, "code", *reset(record)),
+    ]
