@@ -20,6 +20,7 @@ from hybrid.processor import Processor
 from hybrid.resources import resource
 from hybrid.settings import Settings
 from hybrid.times import days, hours, minutes, seconds
+from hybrid.upcasts import upcast
 from hybrid.workflow import Discard, Failed, WorkflowProcessor
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "minutes",
     "resource",
     "seconds",
+    "upcast",
 ]

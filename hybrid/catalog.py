@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hybrid.codec import decode
-from hybrid.errors import ApplicationError, UnknownMessage
+from hybrid.codec import decode, unpack, validated
+from hybrid.errors import ApplicationError, InvalidMessage, NewerMessage, UnknownMessage
 from hybrid.messages import Message, invalid
+from hybrid.upcasts import check_upcasts, upcasted
 
 
 class Catalog:
@@ -23,6 +24,7 @@ class Catalog:
 
     def add(self, cls: type[Message]) -> None:
         """Add a class. Raises ApplicationError when another one has its name."""
+        check_upcasts(cls)
         known = self._classes.setdefault(cls.type_name, cls)
         if known is not cls:
             raise ApplicationError(
@@ -43,10 +45,29 @@ class Catalog:
             raise UnknownMessage(name, get_close_matches(name, self._classes, n=2))
         return cls
 
-    def decode(self, name: str, data: bytes) -> Message:
-        """Return a message from the wire. Raises UnknownMessage, UndecodableMessage or InvalidMessage."""
-        cls = self._classes.get(name)
-        return decode(cls or self.named(name), data)
+    def decode(self, name: str, data: bytes, version: int = 0) -> Message:
+        """Return a message from the wire; `version` is the schema's, 0 for the class's own.
+
+        Raises UnknownMessage, UndecodableMessage, InvalidMessage, or NewerMessage for what can't be read
+        since it is of a newer version.
+        """
+        cls = self._classes.get(name) or self.named(name)
+        if version in (cls.type_version, 0):
+            return decode(cls, data)
+        if version < cls.type_version:
+            return validated(cls, upcasted(cls, version, unpack(data)))
+        try:
+            return decode(cls, data)
+        except InvalidMessage as error:
+            raise NewerMessage(name, version, cls.type_version, error.problems) from error
+
+    def values(self, name: str, data: bytes, version: int = 0) -> Any:
+        """Return a message's data unpacked, as that of the class's version, not validated.
+
+        Raises UnknownMessage or UndecodableMessage.
+        """
+        cls, values = self.named(name), unpack(data)
+        return upcasted(cls, version, values) if 0 < version < cls.type_version else values
 
     def validate(self, name: str, data: Any, *, from_text: bool = False) -> Message:
         """Return a message made of data from outside: validated strictly, unknown fields refused.

@@ -346,9 +346,8 @@ class Client:
         except UnknownFlow:
             return None
         if record.ended:
-            event = (
-                self.topology.catalog.decode(record.outcome[0], record.outcome[2]) if record.outcome else None
-            )
+            name, schema, data = record.outcome or ("", 0, b"")
+            event = self.topology.catalog.decode(name, data, schema) if record.outcome else None
             return Outcome(flow, record.state, event, record.facts.get("error", ""))
         if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
             return Outcome(flow, FAILED, reason=record.facts["error"])

@@ -95,7 +95,12 @@ def decode(model: type[M], data: bytes) -> M:
 
     Raises UndecodableMessage or InvalidMessage.
     """
-    values, validate = unpack(data), model.__pydantic_validator__.validate_python
+    return validated(model, unpack(data))
+
+
+def validated(model: type[M], values: Any) -> M:
+    """Return the message that unpacked data is; unknown fields as in `decode`. Raises InvalidMessage."""
+    validate = model.__pydantic_validator__.validate_python
     try:
         return validate(values, strict=False, by_name=True)  # type: ignore[no-any-return]
     except ValidationError:

@@ -4,12 +4,15 @@
     ├── ConfigurationError        the program or its settings are wrong; found at start
     │   ├── SettingsError         a setting has an impossible value
     │   ├── ApplicationError      components that do not fit together
+    │   │   └── VersionMissing    flows run on versions that this application has not
     │   └── StoreMismatch         the store was made for another number of shards or format
     ├── MessageError              a message that can't be taken
     │   ├── InvalidMessage        does not validate against its model
     │   ├── UnknownMessage        no class of that name
+    │   ├── NewerMessage          of a newer schema version, and not readable as the older one
     │   ├── MessageTooLarge       larger than the limit at the door
     │   └── UndecodableMessage    bytes that are no message
+    ├── NotRegistered             a component has no function for what came to it
     ├── HandlerError              a handler did what it may not
     │   └── HandlerTimeout        a handler ran past its time limit
     ├── FlowError                 raised inside or about a flow
@@ -53,6 +56,26 @@ class ApplicationError(ConfigurationError):
     """Components of an application that do not fit together, or an application that can't be found."""
 
 
+class VersionMissing(ApplicationError):
+    """Unfinished flows run on versions of their mediators' flows that the application has not.
+
+    Fields: `missing`, a list of (mediator, event type, version, number of flows, versions that are there).
+    """
+
+    def __init__(self, missing: list[tuple[str, str, int, int, list[int]]]) -> None:
+        self.missing = missing
+        rows = [
+            f"{mediator} runs {flows:,} {'flow' if flows == 1 else 'flows'} for {type} on version {code}"
+            f" (there is {', '.join(map(str, there)) or 'none'})"
+            for mediator, type, code, flows, there in missing
+        ]
+        super().__init__(
+            f"this application lacks versions that unfinished flows need: {'; '.join(rows)}. Register the old"
+            " function beside the new one until they have ended, @mediator.flow(…, version=N), or put them on"
+            " another version: `hybrid flows restart … --version N`; `hybrid flows versions` shows them all"
+        )
+
+
 class StoreMismatch(ConfigurationError):
     """The store in Redis was created with another format or number of shards than this program has."""
 
@@ -88,6 +111,21 @@ class UnknownMessage(MessageError):
         super().__init__(f"no message is called {type!r}{hint}")
 
 
+class NewerMessage(MessageError):
+    """A message of a newer schema version than this program knows, which can't be read as the older one.
+
+    Fields: `type`, `version` (the message's), `known` (ours), `problems` as InvalidMessage has them.
+    """
+
+    def __init__(self, type: str, version: int, known: int, problems: list[tuple[str, str]]) -> None:
+        self.type, self.version, self.known, self.problems = type, version, known, problems
+        lines = "; ".join(f"{field}: {rule}" if field else rule for field, rule in problems)
+        super().__init__(
+            f"{type} is of version {version}, this program knows {known} and can't read it ({lines}): start"
+            " programs that have the newer class"
+        )
+
+
 class MessageTooLarge(MessageError):
     """A message whose packed data is over the limit.
 
@@ -104,6 +142,12 @@ class MessageTooLarge(MessageError):
 
 class UndecodableMessage(MessageError):
     """Bytes in a channel that are no message of ours."""
+
+
+class NotRegistered(HybridError):
+    """A component of this program has no function for what came to it: no flow for an event, or not the
+    version that a flow runs on, or it is no event that enters there. A program of other code may have it.
+    """
 
 
 class HandlerError(HybridError):

@@ -169,5 +169,8 @@ class Transaction:
         await self._session.close()
 
     def _reply(self, reply: Event | None, published: Sequence[Event]) -> dict[str, Any]:
-        events = [event and [event.type_name, pack(event.__dict__)] for event in (reply, *published)]
+        events = [
+            event and [event.type_name, pack(event.__dict__), event.type_version]
+            for event in (reply, *published)
+        ]
         return {**self._row, "packed": pack(events)}

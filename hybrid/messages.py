@@ -9,6 +9,7 @@ the class and not to one message stands in the class line:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Secret, ValidationError
@@ -34,6 +35,8 @@ class Message(BaseModel):
     """The name on the wire."""
     type_version: ClassVar[int] = 1
     """The schema version, in the envelope."""
+    type_upcasts: ClassVar[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+    """By older schema version: what makes the next one's data of it (see `hybrid.upcasts`)."""
     key_field: ClassVar[str | None] = None
     """The field whose value is the message's key, or None."""
 
@@ -49,6 +52,7 @@ class Message(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         cls.type_name = kebab(cls.__name__.partition("[")[0])
         cls.type_version = version
+        cls.type_upcasts = {}
         cls.key_field = key or cls.key_field
         if cls.key_field is not None and cls.key_field not in cls.model_fields:
             raise ApplicationError(f"{cls.__name__}: key={cls.key_field!r} is not one of its fields")

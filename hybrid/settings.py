@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     )
     tick_ms: int = Field(100, ge=10, description="How often (ms) timers and retries are looked for.")
     block_ms: int = Field(2_000, ge=50, description="Longest blocking read, in ms.")
+    pass_on_ms: int = Field(
+        600_000,
+        ge=0,
+        description="How long (ms) what only newer code can take is passed on, before it fails.",
+    )
     stop_ms: int = Field(20_000, ge=0, description="How long (ms) running handlers get to end on shutdown.")
     concurrency: int = Field(
         16, ge=1, description="Deliveries of one handler at the same time in one process."

@@ -23,7 +23,7 @@ class Replied(BaseException):
 
     def unpacked(self, context: Context | None, catalog: Catalog) -> Any:
         """Return the stored reply; what was published beside it goes out again (with the same ids)."""
-        reply, *published = [event and catalog.decode(event[0], event[1]) for event in unpack(self._stored)]
+        reply, *published = [event and catalog.decode(*event) for event in unpack(self._stored)]
         if context is not None:
             context.published[:] = published  # type: ignore[assignment]
         return reply

@@ -91,7 +91,9 @@ def url(server: str) -> str:
 @pytest.fixture
 def settings(url: str, tmp_path: Path) -> Settings:
     """Settings for tests: the session's server, and short waits."""
-    return Settings.load(redis_url=url, directory=tmp_path, lease_ms=1000, block_ms=200, tick_ms=20)
+    return Settings.load(
+        redis_url=url, directory=tmp_path, lease_ms=1000, block_ms=200, tick_ms=20, pass_on_ms=0
+    )
 
 
 @pytest.fixture

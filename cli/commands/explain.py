@@ -21,7 +21,7 @@ from hybrid.mediator.flow import Flow
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import replay
-from hybrid.mediator.surroundings import Surroundings
+from hybrid.mediator.run import Surroundings
 from hybrid.messages import Command, Event, Message, kebab
 from hybrid.topology import Topology
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cli import completion
 from cli.assignments import answered
+from cli.commands import flows_versions
 from cli.desk.choosing import user
 from cli.environment import environment, run
 from cli.output import STYLES, Column, as_json, clean, clock, compact, is_terminal, out, show, span, table
@@ -46,6 +47,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=False,
 )
+app.command("versions", epilog=flows_versions.EXAMPLES)(flows_versions.command)
 
 
 @app.callback(invoke_without_command=True)

@@ -166,7 +166,7 @@ def cancel_message(
 
 
 def _facts(topology: Topology, schedule: Recurring) -> dict[str, Any]:
-    data = visible(topology.catalog, schedule.type, schedule.data)
+    data = visible(topology.catalog, schedule.type, schedule.data, schedule.version)
     names = {"name": schedule.name, "type": schedule.type, "channel": schedule.channel}
     return {**names, "next": schedule.tick, **asdict(schedule.plan), "data": data}
 

@@ -60,16 +60,17 @@ async def channel(app: App, store: Store, key: str) -> RenderableType:
         lines.append(Text("it is empty", "dim"))
     for entry, fields in entries:
         type = fields.get(b"type", b"?").decode(errors="replace")
-        data = visible(app.topology.catalog, type, fields[b"data"]) if b"data" in fields else None
         try:
             envelope = from_fields(fields, entry)
         except (KeyError, ValueError):
+            data = visible(app.topology.catalog, type, fields[b"data"]) if b"data" in fields else None
             lines.append(_line((entry.decode(), "dim"), "  ", (clean(type), "bold"), f"  {compact(data)}"))
             continue
         facts = {name: value for name, value in envelope._asdict().items() if value and name not in SHOWN}
         lines.append(_line((clock(envelope.time), "dim"), "  ", (clean(type), "bold"), f"  {envelope.id}"))
         lines.append(_line(" " * 14, (compact(facts), "dim")))
-        if data is not None:
+        if b"data" in fields:
+            data = visible(app.topology.catalog, type, fields[b"data"], envelope.version)
             lines.append(_line(" " * 14, compact(data)))
     return Group(*lines)
 

@@ -80,6 +80,12 @@ class Failure:
             return None
 
     @property
+    def version(self) -> int:
+        """The message's schema version, 0 for what is no message."""
+        envelope = self.envelope
+        return envelope.version if envelope else 0
+
+    @property
     def flow(self) -> str:
         """The flow that the message belongs to, or that an initiating event starts; empty when none is
         named.

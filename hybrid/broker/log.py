@@ -13,6 +13,7 @@ import msgpack
 from hybrid.codec import pack
 
 DONE, RETRIED, FAILED, EXPIRED, HANDED_BACK = "done", "retried", "failed", "expired", "handed back"
+PASSED_ON = "passed on"
 IN_REPAIR, REPAIRED, DISCARDED = "in repair", "repaired", "discarded"
 CLASSIFIED, STARTED, ADVANCED, ENDED, DUPLICATE = "classified", "started", "advanced", "ended", "duplicate"
 

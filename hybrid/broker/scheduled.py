@@ -32,6 +32,11 @@ class Scheduled(NamedTuple):
         return self.fields[b"type"].decode()
 
     @property
+    def version(self) -> int:
+        """Its schema version."""
+        return int(self.fields.get(b"v", b"1"))
+
+    @property
     def data(self) -> bytes:
         """The message itself, packed."""
         return self.fields[b"data"]

@@ -128,8 +128,14 @@ class Desk:
 
     async def _record(self, order: Order) -> FlowRecord | None:
         """Return the record of the flow that a mended initiating event has begun; None when there is none."""
+        if order.message is None or order.view.component not in self._topology.mediators:
+            return None
+        return await self._failed_flow(order)
+
+    async def _failed_flow(self, order: Order) -> FlowRecord | None:
+        """Return the record of a flow that failed itself; None when there is none."""
         view, (shard, failure) = order.view, order.view.source
-        if order.message is None or view.component not in self._topology.mediators:
+        if not failure.flow or view.step:
             return None
         record = FlowRecord.read(failure.flow, await shard.queries.hash(shard.keys.flow(failure.flow)))
         return record if record.version else None
@@ -156,12 +162,15 @@ class Desk:
         keys = shard.keys
         if fields:
             way, record = back(keys, failure, fields), await self._record(order)
-            more = rewritten(keys, record.id, record.version, fields[b"data"]) if record else Way((), ())
+            more = Way((), ())
+            if record and order.message:
+                more = rewritten(keys, record, order.message, fields[b"data"])
             counted = count(keys.counters, f"sent-back:{view.group}")
             return Way([*way.checks, *more.checks], [*way.effects, *more.effects, counted])
         if self.deed.action == DISCARD:
             why = f"discarded by {self.deed.who}" + (f": {self.deed.reason}" if self.deed.reason else "")
-            return given_up(keys, failure, why, await shard.queries.now())
+            record = await self._failed_flow(order)
+            return given_up(keys, failure, why, await shard.queries.now(), record)
         to = where(shard, view.component, self.deed.action == ARCHIVE)
         return Way((), [add(to, "", failure.packed())])
 
@@ -222,7 +231,7 @@ def _invalid(topology: Topology, type: str, failure: Failure) -> str:
     if type not in topology.catalog:
         return ""
     try:
-        topology.catalog.decode(type, failure.data)
+        topology.catalog.decode(type, failure.data, failure.version)
     except MessageError as error:
         return f"{error}; `hybrid desk edit` mends it"
     return ""

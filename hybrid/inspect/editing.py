@@ -37,7 +37,8 @@ def edited(topology: Topology, view: FailureView, given: Any) -> Message:
             f" and who waits for it knows it, as {was['type']}. Discard it and send another message instead"
         )
     _, failure = view.source
-    values = _merged(given["data"], was["data"], unpack(failure.data), "")
+    exact = topology.catalog.values(view.type, failure.data, failure.version)
+    values = _merged(given["data"], was["data"], exact, "")
     return topology.catalog.validate(view.type, values)
 
 

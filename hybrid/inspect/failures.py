@@ -104,7 +104,7 @@ def view(topology: Topology, shard: Shard, failure: Failure, archived: bool = Fa
         failure.attempts,
         envelope.time if envelope else 0,
         failure.failed,
-        visible(topology.catalog, type, failure.data) if b"data" in failure.fields else None,
+        visible(topology.catalog, type, failure.data, failure.version) if b"data" in failure.fields else None,
         failure.traceback,
         (shard, failure),
         failure.fingerprint,

@@ -268,7 +268,7 @@ async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
 
 def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
     facts = record.facts
-    kind, _, data = record.outcome or ("", 0, b"")
+    kind, schema, data = record.outcome or ("", 0, b"")
     return FlowView(
         summary(record),
         facts.get("key", ""),
@@ -276,10 +276,10 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         facts.get("reason", ""),
         int(facts.get("code", 0)),
         record.run,
-        visible(topology.catalog, facts.get("type", ""), record.event),
+        visible(topology.catalog, facts.get("type", ""), record.event, record.schema),
         tuple(_step(topology, record, n, issued, log) for n, issued in sorted(record.steps.items())),
         kind,
-        visible(topology.catalog, kind, data) if kind else None,
+        visible(topology.catalog, kind, data, schema) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
     )
@@ -348,7 +348,9 @@ def _reply(topology: Topology, result: Result | None) -> Any:
         return result.said
     if result and result.kind == ANSWERED:
         return dict(zip(("choice", "note", "data"), result.said, strict=True))
-    return visible(topology.catalog, result.type, result.data) if result and result.kind == REPLY else None
+    if result and result.kind == REPLY:
+        return visible(topology.catalog, result.type, result.data, result.schema)
+    return None
 
 
 def _simple(id: str, log: list[LogLine]) -> FlowView:

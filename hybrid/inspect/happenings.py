@@ -144,18 +144,21 @@ class Lines:
         except (ValueError, KeyError) as error:
             note = f"no envelope: {error}"
             return Happening(order, UNDECODABLE, Envelope("", type), "", entry, channel, note=note)
-        data, note = self._data(envelope.type, fields.get(b"data", b""))
+        data, note = self._data(envelope, fields.get(b"data", b""))
+        if not note:  # the data is told as that of the class we have
+            envelope = envelope._replace(version=self._catalog.named(envelope.type).type_version)
         return Happening(
             order, BROADCAST, envelope, envelope.source, entry, channel,
             key=envelope.key, event_class=envelope.class_, data=data, note=note,
         )  # fmt: skip
 
-    def _data(self, type: str, data: bytes) -> tuple[Any, str]:
+    def _data(self, envelope: Envelope, data: bytes) -> tuple[Any, str]:
         """Return what people may see of the data, and what is wrong with it."""
+        type, version = envelope.type, envelope.version
         try:
-            return finite(shown(self._catalog.decode(type, data))), ""
+            return finite(shown(self._catalog.decode(type, data, version))), ""
         except MessageError as error:
-            return finite(visible(self._catalog, type, data)), str(error)
+            return finite(visible(self._catalog, type, data, version)), str(error)
 
     def _begin(self, entry: str, rank: int) -> tuple[int, int, int, int]:
         ms, _, number = entry.partition("-")

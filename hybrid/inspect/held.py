@@ -84,7 +84,7 @@ async def messages(topology: Topology, view: HeldKey) -> list[HeldMessage]:
     async for _, each in _members(shard, view.component):
         if each.place == place:
             envelope = from_fields(each.fields, b"0-0")
-            data = visible(topology.catalog, envelope.type, each.fields.get(b"data", b""))
+            data = visible(topology.catalog, envelope.type, each.fields.get(b"data", b""), envelope.version)
             shown.append(HeldMessage(envelope.id, envelope.type, envelope.time, envelope.flow, data))
     return shown
 

@@ -34,7 +34,7 @@ async def scheduled_messages(store: Store, topology: Topology) -> list[Scheduled
     for shard in store.shards:
         async for member, due in _members(shard):
             each = scheduled(shard.keys, member)
-            data = visible(topology.catalog, each.type, each.data)
+            data = visible(topology.catalog, each.type, each.data, each.version)
             found.append(ScheduledMessage(each.id, each.type, due, each.channel, data))
     return sorted(found, key=lambda each: each.due)
 

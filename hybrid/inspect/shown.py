@@ -14,14 +14,14 @@ from hybrid.messages import hides
 MASK = "**********"
 
 
-def visible(catalog: Catalog, type: str, data: bytes) -> Any:
-    """Return a message's data, JSON-ready, with secrets masked.
+def visible(catalog: Catalog, type: str, data: bytes, version: int = 0) -> Any:
+    """Return a message's data, JSON-ready, with secrets masked; `version` as for `Catalog.decode`.
 
     Of data that is not valid only the fields that can't be secret are shown; of a type that nobody knows only
     the fields' names.
     """
     try:
-        return shown(catalog.decode(type, data))
+        return shown(catalog.decode(type, data, version))
     except MessageError:
         pass
     try:

@@ -231,7 +231,7 @@ class _Gathering:
         """Take what the record says of the event, the steps' commands, and their results."""
         facts, root, source = record.facts, self.root, record.facts.get("mediator", "")
         event = Envelope(root, facts.get("type", "?"), time=int(facts.get("sent", 0)))
-        self._take(event, "event:").data = visible(self.catalog, event.type, record.event)
+        self._take(event, "event:").data = visible(self.catalog, event.type, record.event, record.schema)
         lines = (line for known in self.known.values() for line in _lines(known))
         done = {(line.step, line.component) for line in lines if line.outcome == outcomes.DONE}
         for n, step in record.steps.items():
@@ -257,7 +257,7 @@ class _Gathering:
             for entry, fields in entries:
                 told = _envelope(entry, fields)
                 if told and self.root in (told.id, told.correlation, told.flow):
-                    data = visible(self.catalog, told.type, fields.get(b"data", b""))
+                    data = visible(self.catalog, told.type, fields.get(b"data", b""), told.version)
                     self._take(told, channel).data = data
                     places.append((channel, entry.decode(), told.id))
         return places

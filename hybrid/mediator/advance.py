@@ -11,10 +11,10 @@ from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id
 from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end
-from hybrid.mediator.flow import NewStep
 from hybrid.mediator.record import (
     CHILD,
     COMMAND,
+    COMPLETED,
     FAILED,
     RUNNING,
     SIGNAL,
@@ -25,8 +25,10 @@ from hybrid.mediator.record import (
     Issued,
 )
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.run import NewStep, schema_of
 from hybrid.mediator.task_changes import Asked, opened
 from hybrid.mediator.tasks import Task
+from hybrid.mediator.versions import counted_anew
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -65,11 +67,16 @@ def advance(
         fields += [f"value:{number}", pack(value)]
     for number, undo in progress.undos.items():
         fields += [f"undo:{number}", pack(tuple(undo))]
+    for name, is_new in progress.patches.items():
+        fields += [f"patch:{name}", "1" if is_new else "0"]
     new = issued(progress, place.now)
     for number, step in new.items():
         fields += [f"step:{number}", step.packed()]
     for each in progress.issued:
         effects += _set_off(place, record, envelope, each, ending)
+    facts = {"mediator": place.mediator, "type": envelope.type, "code": record.facts["code"]}
+    undoes = ending and ending.state != COMPLETED and record.undos
+    effects += counted_anew(keys, record, facts, bool(progress.anew or (ending and not undoes)))
     if progress.anew:
         record.steps |= new
         effects += _anew(place, record, progress.anew, fields)
@@ -154,7 +161,9 @@ def _first(place: Place, record: FlowRecord, envelope: Envelope) -> list[Any]:
 def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
-        step.number: Issued(step.name, crc32(step.data), now, step.timeout, step.kind)
+        step.number: Issued(
+            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.message)
+        )
         for step in progress.issued
     }
 

@@ -76,7 +76,7 @@ def envelope_of(record: FlowRecord) -> Envelope:
     return Envelope(
         record.id,
         facts["type"],
-        int(facts.get("schema", 1)),
+        record.schema,
         facts.get("corr", record.id),
         key=facts.get("key", ""),
         time=int(facts.get("sent", 0)),
@@ -188,6 +188,7 @@ def reset(record: FlowRecord, first: int = 1) -> list[str]:
     ]
     gone += [f"waiting:{step.name}" for step in record.steps.values() if step.kind == SIGNAL]
     gone += [f"value:{number}" for number, (_, before) in record.values.items() if before >= first - 1]
+    gone += [f"patch:{name}" for name in record.patches] if first == 1 else []
     gone += [f"undo:{number}" for number, undo in record.undos.items() if undo.after >= first - 1]
     return [*gone, "ended", "outcome", "error", "ending", "paused", "asked", "late"]
 
@@ -246,7 +247,7 @@ def _undone(place: Place, record: FlowRecord, envelope: Envelope, fields: list[A
     which, number = max(record.undos), max(record.steps, default=0) + 1
     undo = record.undos[which]
     key = place.keys.flow(record.id)
-    step = Issued(undo.type, crc32(undo.data), place.now, 0, UNDO)
+    step = Issued(undo.type, crc32(undo.data), place.now, 0, UNDO, undo.schema)
     fields += ["state", UNDOING, f"step:{number}", step.packed()]
     out = Envelope(
         command_id(record.id, record.run, number),

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple, NoReturn, Unpack
+from typing import Any, NoReturn, Unpack
 from uuid import UUID
 from zlib import crc32
 
@@ -24,11 +24,15 @@ from hybrid.errors import (
     ChildFailed,
     CommandFailed,
     ForeignAwait,
+    MessageError,
+    NewerMessage,
     NonDeterministicFlow,
     StepTimeout,
+    UnknownMessage,
 )
 from hybrid.ids import child_id, new_id
 from hybrid.mediator.answers import read_answer
+from hybrid.mediator.patches import checked_patch, is_new_ground
 from hybrid.mediator.record import (
     ANSWERED,
     CANCELLED,
@@ -46,44 +50,15 @@ from hybrid.mediator.record import (
     TIMER,
     Compensation,
     FlowRecord,
+    Result,
 )
+from hybrid.mediator.run import PAUSE, Anew, NewStep, Surroundings, Suspended, schema_of
 from hybrid.mediator.signals import checked_signal
-from hybrid.mediator.surroundings import Surroundings
 from hybrid.mediator.tasks import Asking, Question
 from hybrid.messages import Command, Event, Message
 
-
-class Suspended(BaseException):
-    """The run is over for now. Passes through `except Exception` in user code."""
-
-
-class Anew(BaseException):
-    """The flow goes on from its start with another event. Passes through `except Exception` in user code."""
-
-    def __init__(self, event: Event) -> None:
-        self.event = event
-
-
-class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of one that sends a message also that, its packed data, and of an event the
-    front door by which it comes in. The data of a task is what it asks.
-    """
-
-    number: int
-    kind: str
-    name: str
-    timeout: int
-    message: Message | None = None
-    data: bytes = b""
-    front: str = ""
-
-
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
-PAUSE = object()
-"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is
-foreign."""
 
 
 class Step:
@@ -148,6 +123,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, tuple[Any, int]] = {}
         self.new_undos: dict[int, Compensation] = {}
+        self.new_patches: dict[str, bool] = {}
         self.waiting: list[int] = []
         self.need = 0
         self.forms: dict[int, type[BaseModel]] = {}
@@ -158,6 +134,8 @@ class Flow:
         self._undos = 0
         self._replies: list[object] = []
         self.closed = False
+        self.unread: MessageError | None = None
+        """Why a result can't be read by this program; one of newer code can."""
 
     def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
@@ -295,9 +273,23 @@ class Flow:
         """Return a random UUID; recorded, so that a re-run gets the same."""
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
 
+    def patched(self, name: str) -> bool:
+        """Tell whether the change of this name holds in this flow: it does when the function comes here
+        beyond all that is on record, and not when it repeats what code without the change has done.
+
+        The answer is given once, recorded, and holds for the whole flow, in loops too. Raises
+        ApplicationError for a name that is not kebab-case.
+        """
+        self._open()
+        patches = self.record.patches
+        if checked_patch(name) not in patches:
+            patches[name] = self.new_patches[name] = self._is_new_ground()
+        return patches[name]
+
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.new_undos, self.waiting = [], {}, {}, []
+        self.new_steps, self.new_values, self.waiting = [], {}, []
+        self.new_undos, self.new_patches = {}, {}
         self._surroundings = self._surroundings._replace(now=now)
 
     def packed(self, event: Event) -> bytes:
@@ -315,6 +307,9 @@ class Flow:
         if number not in self.record.values:
             self.record.values[number] = self.new_values[number] = make(), self._steps
         return self.record.values[number][0]
+
+    def _is_new_ground(self) -> bool:
+        return is_new_ground(self.record, self._steps, self._values)
 
     def _send(self, command: Command, timeout: timedelta | float | None) -> int:
         if not isinstance(command, Command):
@@ -342,7 +337,7 @@ class Flow:
             self.new_steps.append(NewStep(number, kind, name, timeout, message, data, front))
         elif (recorded.kind, recorded.name) != (kind, name):
             raise NonDeterministicFlow(self.id, number, recorded.name, name)
-        elif recorded.checksum != crc32(data):
+        elif recorded.schema == schema_of(message) and recorded.checksum != crc32(data):
             raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
 
@@ -362,16 +357,24 @@ class Flow:
         if result.kind in (NOTHING, FIRED):
             return None
         if result.kind in (REFUSED, CANCELLED, FAILED):
-            event = self._surroundings.catalog.decode(result.type, result.data) if result.type else None
+            event = self._decoded(result) if result.type else None
             child = child_id(self.id, self.run, number)
             raise ChildFailed(child, result.kind, event, "" if event else result.data.decode())
         if result.kind == SIGNALLED:
             return result.said
         if result.kind == ANSWERED:
             return read_answer(self.forms.get(number), result.by, result.data)
-        reply = self._surroundings.catalog.decode(result.type, result.data)
+        reply = self._decoded(result)
         self._replies.append(reply)
         return reply
+
+    def _decoded(self, result: Result) -> Message:
+        """Return the message that a result brings; newer code has to read what this program can't."""
+        try:
+            return self._surroundings.catalog.decode(result.type, result.data, result.schema)
+        except (UnknownMessage, NewerMessage) as error:
+            self.unread = error
+            raise Suspended from error
 
     def _open(self) -> None:
         if self.closed:

@@ -6,8 +6,8 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: see below; it is over when `ended` is there
 need                                      how many results are awaited
-step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind]; without a
-                                          kind: a command
+step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind, schema]; the
+                                          last two only of what is no command of schema version 1
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack [what flow.now(), random() or uuid() gave, steps before]
 undo:N                                    msgpack Compensation, registered and not yet sent
@@ -19,6 +19,7 @@ untaken:NAME                              ids of the signals of a name that no s
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
 task:N                                    msgpack Task: what step N asks people, and who has claimed it
+patch:NAME                                1 or 0, what flow.patched(NAME) gave
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -119,7 +120,7 @@ class Result(NamedTuple):
 
 class Issued(NamedTuple):
     """A step on record: its name (of a command its type), a checksum of the command's data, when it was
-    issued, and after what time (ms, 0: none) it times out, or fires.
+    issued, and after what time (ms, 0: none) it times out, or fires; of a command its schema version.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Issued(NamedTuple):
     sent: int
     timeout: int = 0
     kind: str = COMMAND
+    schema: int = 1
 
     @property
     def label(self) -> str:
@@ -139,8 +141,9 @@ class Issued(NamedTuple):
         return self.kind in (SIGNAL, TASK) and not self.timeout
 
     def packed(self) -> bytes:
-        """Return it as it stands in the record: that it is a command goes without saying."""
-        return pack(self[:4] if self.kind == COMMAND else tuple(self))
+        """Return it as it stands in the record: that it is a command of version 1 goes without saying."""
+        usual = self.kind == COMMAND and self.schema == 1
+        return pack(self[:4] if usual else self[:5] if self.schema == 1 else tuple(self))
 
 
 @dataclass(slots=True)
@@ -157,6 +160,7 @@ class FlowRecord:
     values: dict[int, tuple[Any, int]] = field(default_factory=dict)
     """What flow.now() and its like gave, and after how many steps."""
     undos: dict[int, Compensation] = field(default_factory=dict)
+    patches: dict[str, bool] = field(default_factory=dict)
     ending: Ending | None = None
     paused: Deed | None = None
     asked: Deed | None = None
@@ -170,6 +174,8 @@ class FlowRecord:
     tasks: dict[int, bytes] = field(default_factory=dict)
     """What steps ask people, packed as it stands on record."""
     outcome: tuple[str, int, bytes] | None = None
+    counted: str = ""
+    """The version of its mediator's flow under which it is counted as running; "" when it is not."""
 
     @property
     def version(self) -> int:
@@ -180,6 +186,11 @@ class FlowRecord:
     def run(self) -> int:
         """The run, from 1."""
         return int(self.facts.get("run", 1))
+
+    @property
+    def schema(self) -> int:
+        """The schema version of the initiating event's data."""
+        return int(self.facts.get("schema", 1))
 
     @property
     def state(self) -> str:
@@ -205,6 +216,7 @@ class FlowRecord:
         """Take up what an advance has put on record of a flow that goes on."""
         self.facts["version"] = str(self.version + 1)
         self.begun = True
+        self.counted = self.facts["code"]
         self.steps |= issued
         self.waits = set(waits)
 
@@ -229,29 +241,32 @@ class FlowRecord:
             else:
                 record.facts[name] = value.decode()
         record.begun = "type" in record.facts
+        record.counted = "" if record.ended else record.facts.get("code", "")
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
-        if name == "result" and value:
-            self.results[int(of)] = Result(*unpack(value))
-        elif name == "result":
+        if name == "result" and not value:
             self.waits.add(int(of))
-        elif name == "step":
-            self.steps[int(of)] = Issued(*unpack(value))
-        elif name == "value":
-            self.values[int(of)] = tuple(unpack(value))
-        elif name == "undo":
-            self.undos[int(of)] = Compensation(*unpack(value))
-        elif name == "stuck":
-            self.stuck[int(of)] = value.decode()
+        elif of_step := _BY_STEP.get(name):
+            members, read = of_step
+            getattr(self, members)[int(of)] = read(value)
+        elif name == "patch":
+            self.patches[of] = value == b"1"
         elif name == "signal":
             self.signals[of] = Result(*unpack(value)) if value else None
-        elif name == "task":
-            self.tasks[int(of)] = value
         elif name == "untaken":
             self.untaken[of] = value.decode().split()
 
 
+_BY_STEP: dict[str, tuple[str, Callable[[bytes], Any]]] = {
+    "result": ("results", lambda value: Result(*unpack(value))),
+    "step": ("steps", lambda value: Issued(*unpack(value))),
+    "value": ("values", lambda value: tuple(unpack(value))),
+    "undo": ("undos", lambda value: Compensation(*unpack(value))),
+    "stuck": ("stuck", bytes.decode),
+    "task": ("tasks", bytes),
+}
+"""The fields of a record that have a number: the member of FlowRecord where they go, and as what."""
 _FACTS: dict[str, Callable[[Any], Any]] = {
     "outcome": tuple,
     "parent": tuple,

@@ -22,7 +22,7 @@ from hybrid.errors import (
     StepTimeout,
 )
 from hybrid.mediator.classes import EventClass
-from hybrid.mediator.flow import PAUSE, Anew, Flow, NewStep, Suspended, foreign
+from hybrid.mediator.flow import Flow, foreign
 from hybrid.mediator.record import (
     COMPLETED,
     FAILED,
@@ -32,6 +32,7 @@ from hybrid.mediator.record import (
     Compensation,
     Ending,
 )
+from hybrid.mediator.run import PAUSE, Anew, NewStep, Suspended
 from hybrid.messages import Event
 
 
@@ -43,6 +44,7 @@ class Progress:
     issued: list[NewStep] = field(default_factory=list)
     values: dict[int, tuple[Any, int]] = field(default_factory=dict)
     undos: dict[int, Compensation] = field(default_factory=dict)
+    patches: dict[str, bool] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)
     need: int = 0
     """How many of those it waits for must have their result before it goes on."""
@@ -65,6 +67,11 @@ class Run:
 
     def go_on(self) -> Progress:
         """Run until the function ends or waits. It must have been given the results that it waits for."""
+        progress = self._go_on()
+        unread = self.flow.unread
+        return Progress(FAILED, error=unread) if unread else progress
+
+    def _go_on(self) -> Progress:
         flow, running = self.flow, events._get_running_loop()
         events._set_running_loop(None)  # whatever asks for the loop (gather, create_task, sleep) is refused
         try:
@@ -105,7 +112,9 @@ def replay(function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow
 def _paused(waits: object, flow: Flow) -> Progress:
     if waits is not PAUSE:
         return Progress(FAILED, error=foreign(waits))
-    return Progress(RUNNING, flow.new_steps, flow.new_values, flow.new_undos, flow.waiting, flow.need)
+    return Progress(
+        RUNNING, flow.new_steps, flow.new_values, flow.new_undos, flow.new_patches, flow.waiting, flow.need
+    )
 
 
 def _raised(flow: Flow, error: Exception) -> Progress:
@@ -138,7 +147,15 @@ def _over(state: str, flow: Flow, event: object) -> Progress:
 
 
 def _ended(flow: Flow, ending: Ending, event: Event | None = None) -> Progress:
-    return Progress(ending.state, flow.new_steps, flow.new_values, flow.new_undos, event=event, ending=ending)
+    return Progress(
+        ending.state,
+        flow.new_steps,
+        flow.new_values,
+        flow.new_undos,
+        flow.new_patches,
+        event=event,
+        ending=ending,
+    )
 
 
 def _begun_anew(flow: Flow, event: object) -> Progress:

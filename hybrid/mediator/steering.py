@@ -27,6 +27,7 @@ from hybrid.mediator.record import (
     Result,
 )
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.versions import counted_anew
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -111,6 +112,7 @@ def restarting(keys: Keys, record: FlowRecord, deed: Deed, step: int, code: int,
         *dropped(place, record, step),
         hdel(key, *reset(record, step)),
         await_results(key, fields, Awaited(), 0, wake),
+        *counted_anew(keys, record, {**record.facts, "code": str(code or record.facts["code"])}, over=False),
         _told(keys, record, deed, RESTART, step, code),
     ]
     if record.ended:

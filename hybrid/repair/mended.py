@@ -6,6 +6,7 @@ from hybrid.broker.failures import Failure
 from hybrid.codec import encode
 from hybrid.envelope import FACTS, to_fields
 from hybrid.keys import Keys
+from hybrid.mediator.record import FlowRecord
 from hybrid.messages import Message
 from hybrid.repair.ways import Way
 from hybrid.streams.transitions import hset, overtake, version
@@ -36,9 +37,9 @@ def mended(failure: Failure, message: Message, id: str, limit: int) -> dict[byte
     return kept | dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def rewritten(keys: Keys, flow: str, at: int, data: bytes) -> Way:
-    """Return what puts the mended initiating event on its flow's record, which is at this version and has
-    issued nothing yet: a flow runs from its record.
+def rewritten(keys: Keys, record: FlowRecord, message: Message, data: bytes) -> Way:
+    """Return what puts the mended initiating event, with its data, on its flow's record, which has issued
+    nothing yet: a flow runs from its record.
     """
-    key = keys.flow(flow)
-    return Way([version(key, at)], [hset(key, ["event", data]), overtake(key)])
+    key, schema = keys.flow(record.id), str(message.type_version)
+    return Way([version(key, record.version)], [hset(key, ["event", data, "schema", schema]), overtake(key)])

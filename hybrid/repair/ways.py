@@ -13,7 +13,8 @@ from hybrid.broker.order import turn
 from hybrid.broker.outputs import again_output, wake_up
 from hybrid.envelope import Envelope
 from hybrid.keys import Keys
-from hybrid.mediator.record import FAILED, GIVEN_UP, Result
+from hybrid.mediator.record import FAILED, GIVEN_UP, FlowRecord, Result
+from hybrid.mediator.versions import counted
 from hybrid.streams.transitions import (
     Item,
     Transition,
@@ -26,6 +27,7 @@ from hybrid.streams.transitions import (
     release,
     result,
     take,
+    version,
     zrem,
 )
 
@@ -52,9 +54,9 @@ def back(keys: Keys, failure: Failure, fields: dict[bytes, bytes] | None = None)
     return Way(_still_awaited(keys, envelope), effects)
 
 
-def given_up(keys: Keys, failure: Failure, reason: str, now: int) -> Way:
+def given_up(keys: Keys, failure: Failure, reason: str, now: int, record: FlowRecord | None = None) -> Way:
     """Return the way out of what shall not be tried again: the flow that waits for it sees CommandFailed; a
-    flow that failed itself has ended. `now` in ms.
+    flow that failed itself, with this record, has ended. `now` in ms.
     """
     effects: list[Item] = [count(keys.counters, f"discarded:{failure.component}")]
     if order := turn(keys, failure.component, failure.fields):
@@ -66,6 +68,10 @@ def given_up(keys: Keys, failure: Failure, reason: str, now: int) -> Way:
         effects.append(result(keys.flow(envelope.flow), envelope.run, str(envelope.step), value, wake))
     elif flow:
         effects += _ended(keys, failure, reason, now)
+        if record and record.counted:
+            return Way(
+                [version(keys.flow(flow), record.version)], [*effects, counted(keys, record.facts, -1)]
+            )
     return Way((), effects)
 
 

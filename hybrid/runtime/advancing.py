@@ -15,7 +15,13 @@ from hybrid.broker.settler import FAILED as FAILED_CODE
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, HybridError, ServerUnavailable, UndecodableMessage
+from hybrid.errors import (
+    ApplicationError,
+    HybridError,
+    NotRegistered,
+    ServerUnavailable,
+    UndecodableMessage,
+)
 from hybrid.mediator.advance import advance, issued
 from hybrid.mediator.classes import EventClass
 from hybrid.mediator.ending import Place, envelope_of, told
@@ -34,10 +40,10 @@ from hybrid.mediator.record import (
     FlowRecord,
 )
 from hybrid.mediator.replay import Progress, Run
-from hybrid.mediator.surroundings import Surroundings
+from hybrid.mediator.run import Surroundings
 from hybrid.messages import Event, Message
 from hybrid.runtime.delivery import Delivery
-from hybrid.runtime.runner import Runner
+from hybrid.runtime.runner import OTHER_CODE, Runner
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import (
     ALREADY_HANDLED,
@@ -197,9 +203,14 @@ class MediatorRunner(Runner):
             surroundings = Surroundings(self.catalog, self.settings.max_message_bytes, now, self._front_of)
             run = Run(function, event, Flow(record, envelope, surroundings))
         except Exception as error:  # also of a function that does not take an event and a flow
+            if passed := self._passed_on(deliveries, error):
+                return passed
             record.facts.setdefault("code", "0")
             return Step(self._advance(record, envelope, deliveries, Progress(FAILED, error=error), now))
         progress = self._progress(run)
+        if passed := self._passed_on(deliveries, progress.error):
+            run.close()
+            return passed
         settled = self._advance(record, envelope, deliveries, progress, now)
         waits = progress.state == RUNNING and not progress.anew
         if waits and self._reruns[function] >= PROVEN and "error" not in record.facts:
@@ -246,6 +257,9 @@ class MediatorRunner(Runner):
         record.take_results(fields)
         run.flow.resume(now)
         progress = self._progress(run)
+        if passed := self._passed_on(deliveries, progress.error):
+            run.close()
+            return passed
         settled = self._advance(record, kept.envelope, deliveries, progress, now)
         if progress.state == RUNNING and not progress.anew:
             return Step(settled, Waiting(kept, progress, now))
@@ -263,19 +277,33 @@ class MediatorRunner(Runner):
 
     def _function(self, record: FlowRecord, envelope: Envelope) -> tuple[Callable[..., Any], Event]:
         """Return the function that the flow runs on, and its event."""
-        event = self.catalog.decode(envelope.type, record.event)
+        event = self.catalog.decode(envelope.type, record.event, envelope.version)
         versions = self._mediator.flows.get(type(event))
         if not versions or not isinstance(event, Event):
-            raise ApplicationError(f"{self.component} has no flow for {envelope.type}")
+            raise NotRegistered(f"{self.component} has no flow for {envelope.type}")
         code = int(record.facts.get("code", 0)) or max(versions)
         record.facts["code"] = str(code)
         if code not in versions:
             known = ", ".join(map(str, sorted(versions)))
-            raise ApplicationError(
+            raise NotRegistered(
                 f"flow {record.id} runs on version {code} of {self.component}'s flow for {envelope.type},"
                 f" which is not registered (there is {known}): start a worker that has it"
             )
         return versions[code], event
+
+    def _passed_on(self, deliveries: list[Delivery], error: BaseException | None) -> Step | None:
+        """Pass a flow on to newer code that can carry it on, if that is why it can't be here: one of its
+        deliveries stands for all.
+        """
+        if not isinstance(error, OTHER_CODE):
+            return None
+        first = _initiating_delivery(deliveries) or deliveries[0]
+        effects = self.passing_on(first, error)
+        if effects is None:
+            return None
+        transition = Transition((), (self.claim(first, ""),), [*effects, *self._solo([first])])
+        self._fold([delivery for delivery in deliveries if delivery is not first])
+        return Step(self._settled_by(transition))
 
     def _progress(self, run: Run) -> Progress:
         progress = run.go_on()
@@ -348,10 +376,14 @@ class MediatorRunner(Runner):
                 [*self.failing(first, error, "", effects), *self._solo([first])],
             )
         )
-        if folded:
-            claims = [self.claim(delivery, self._settled) for delivery in folded]
-            self.shard.settler.put(Transition((), claims, self._solo(folded)), lambda code: None)
+        self._fold(folded)
         return settled
+
+    def _fold(self, deliveries: list[Delivery]) -> None:
+        """Settle deliveries of a flow for which another one stands."""
+        if deliveries:
+            claims = [self.claim(delivery, self._settled) for delivery in deliveries]
+            self.shard.settler.put(Transition((), claims, self._solo(deliveries)), lambda code: None)
 
     def _solo(self, deliveries: list[Delivery]) -> list[Item]:
         units = [delivery.unit for delivery in deliveries if delivery.taken_over]

@@ -17,7 +17,7 @@ from hybrid.broker.outputs import (
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
-from hybrid.errors import ApplicationError, Promote
+from hybrid.errors import ApplicationError, NotRegistered, Promote
 from hybrid.ids import derived_id
 from hybrid.mediator.classes import SIMPLE, EventClass, Verdict
 from hybrid.mediator.record import NOTHING, Result
@@ -43,7 +43,7 @@ class FrontRunner(Runner):
                 envelope = self.envelope(delivery)
                 event = self.decode(envelope, delivery)
                 if not isinstance(event, Event) or type(event) not in self._front.events:
-                    raise ApplicationError(f"{envelope.type} does not enter by {self.component}")
+                    raise NotRegistered(f"{envelope.type} does not enter by {self.component}")
                 rule = self._front.rule_for(type(event))
                 verdict = rule.verdict(event)
                 try:
@@ -52,7 +52,7 @@ class FrontRunner(Runner):
                     verdict = self._promoted(event, promotion)
                     classified, effects = self._carried_out(event, envelope, rule.name, verdict, delivery)
             except Exception as error:  # a rule may raise anything
-                self.fail(delivery, error)
+                self.turn_away(delivery, error)
             else:
                 note = f"{classified.class_} by {classified.rule}"
                 note += f": {classified.reason}" if classified.reason else ""

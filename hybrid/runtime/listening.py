@@ -99,7 +99,7 @@ class Listening:
     async def _hear(self, topic: str, entry: bytes, fields: dict[bytes, bytes]) -> None:
         try:
             envelope = from_fields(fields, entry)
-            event = self._catalog.decode(envelope.type, fields.get(b"data", b""))
+            event = self._catalog.decode(envelope.type, fields.get(b"data", b""), envelope.version)
         except Exception as error:  # whatever is wrong with a message, the next one goes on
             _log.error("entry %s of %s is not heard: %s", entry.decode(), topic, error)
             return

@@ -60,7 +60,7 @@ class ProcessorRunner(Runner):
                 gate = self._gate(envelope)
                 message = self.decode(envelope, delivery)
             except Exception as error:  # whatever is wrong with a message, the next one goes on
-                self.fail(delivery, error)
+                self.turn_away(delivery, error)
                 continue
             if envelope.expires and self._expired(envelope):
                 self.expire(delivery)

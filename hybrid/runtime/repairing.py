@@ -114,7 +114,7 @@ class RepairRunner(Runner):
         try:
             found = unpack(failure.data)
             values = found if isinstance(found, dict) else {}
-            message = self.catalog.decode(envelope.type, failure.data)
+            message = self.catalog.decode(envelope.type, failure.data, envelope.version)
         except MessageError:
             pass  # that is what there is to repair
         return Failed(

@@ -12,18 +12,39 @@ from hybrid.broker.log import LogEntry
 from hybrid.broker.order import GATE, turn
 from hybrid.broker.settler import FAILED
 from hybrid.broker.shard import Shard
+from hybrid.codec import pack
 from hybrid.envelope import Envelope, from_fields
-from hybrid.errors import HandlerError, UndecodableMessage
+from hybrid.errors import HandlerError, NewerMessage, NotRegistered, UndecodableMessage, UnknownMessage
 from hybrid.keys import Keys
 from hybrid.mediator.record import IN_REPAIR
 from hybrid.messages import Message
 from hybrid.repair.mending import noted, repair_output, route
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import ALREADY_HANDLED, Item, Transition, ack, add, hdel, log, release, stuck
+from hybrid.streams.transitions import (
+    ALREADY_HANDLED,
+    Item,
+    Transition,
+    ack,
+    add,
+    hdel,
+    log,
+    release,
+    schedule,
+    stuck,
+)
 
 NOTHING = Envelope("", "")
 """The envelope of what is no message."""
+
+PASSED = b"passed"
+"""The field of an entry that was passed on: how often, and since when, as N/MS."""
+PAUSE, LONGEST_PAUSE = 50, 10_000
+"""How long (ms) what is passed on rests: at first, each time so much longer, and at most. It comes to newer
+code by chance, so it is offered often while that is likely.
+"""
+OTHER_CODE = (UnknownMessage, NewerMessage, NotRegistered)
+"""Why a delivery can't be taken by this program, and may be by one of newer code."""
 
 
 class Runner:
@@ -65,8 +86,10 @@ class Runner:
         return envelope
 
     def decode(self, envelope: Envelope, delivery: Delivery) -> Message:
-        """Return a delivery's message. Raises UnknownMessage, UndecodableMessage or InvalidMessage."""
-        return self.catalog.decode(envelope.type, delivery.fields.get(b"data", b""))
+        """Return a delivery's message. Raises UnknownMessage, UndecodableMessage, NewerMessage or
+        InvalidMessage.
+        """
+        return self.catalog.decode(envelope.type, delivery.fields.get(b"data", b""), envelope.version)
 
     def end(self, delivery: Delivery, outcome: str, effects: Sequence[Item], note: str = "") -> None:
         """Settle a delivery for good: acknowledged, with these effects."""
@@ -88,6 +111,31 @@ class Runner:
     def put_off(self, delivery: Delivery, effects: Sequence[Item], outcome: str, note: str = "") -> None:
         """Settle one attempt; the message is elsewhere now, and not yet done."""
         self._settle(delivery, (), "", [*effects, self.entry(delivery, outcome, note)])
+
+    def turn_away(self, delivery: Delivery, error: BaseException) -> None:
+        """End a delivery that could not be begun: pass it on, when newer code may take it, else fail."""
+        if not isinstance(error, OTHER_CODE) or (passed := self.passing_on(delivery, error)) is None:
+            self.fail(delivery, error)
+        elif delivery.envelope and 0 < delivery.envelope.expires < self.workplace.clock.now():
+            self.expire(delivery)
+        else:
+            self._settle(delivery, (), "", passed)
+
+    def passing_on(self, delivery: Delivery, error: BaseException) -> list[Item] | None:
+        """Return the effects that give a delivery back to its group after a pause, as the attempt that it is;
+        None when it has been passed on for as long as it may be.
+        """
+        now, fields = self.workplace.clock.now(), delivery.fields
+        times, since = _passed(fields, now)
+        left = since + self.settings.pass_on_ms - now
+        if left <= 0:
+            fields.pop(PASSED, None)  # it may be passed on again when somebody sends it back
+            return None
+        again = {b"time": delivery.entry.partition(b"-")[0], **fields, PASSED: b"%d/%d" % (times + 1, since)}
+        flat = [item for pair in again.items() for item in pair]
+        pause = min(PAUSE * (times + 1), LONGEST_PAUSE, left)
+        later = schedule(self.keys.later(self.component), pause, pack([delivery.entry, flat]))
+        return [later, self.entry(delivery, outcomes.PASSED_ON, error_note(error))]
 
     def fail(
         self, delivery: Delivery, error: BaseException, handler: str = "", extra: Sequence[Item] = ()
@@ -216,3 +264,9 @@ class Runner:
 def event_failed(keys: Keys, id: str) -> Item:
     """Return the effect that tells those who wait for an initiating event without a flow that it failed."""
     return add(keys.outcomes, "", ["flow", id, "state", "failed"])
+
+
+def _passed(fields: dict[bytes, bytes], now: int) -> tuple[int, int]:
+    """Return how often an entry was passed on, and since when (ms)."""
+    times, _, since = fields.get(PASSED, b"").partition(b"/")
+    return (int(times), int(since)) if times.isdigit() and since.isdigit() else (0, now)

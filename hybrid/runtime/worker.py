@@ -15,6 +15,7 @@ from typing import Any
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import ApplicationError, ServerError, StoreMismatch
 from hybrid.keys import QUEUE_GROUP
+from hybrid.mediator.versions import check_versions, running
 from hybrid.messages import Event
 from hybrid.positions import position
 from hybrid.processor import Handler
@@ -122,6 +123,7 @@ class Worker:
         await self._store.open()
         self._opened = self._store.id
         self._workplace.topology.check_order(len(self._store.shards))
+        await self._check_versions()
         settings: Settings = self._store.settings
         self._workplace.resources = await open_resources(self._resources, {Settings: settings}, self._stack)
         self._ears = self._every_instance()
@@ -143,6 +145,16 @@ class Worker:
             await listening.start()
             self._background(listening.run())
         self._reading = [self._watched(reader.run()) for reader in self._readers]
+
+    async def _check_versions(self) -> None:
+        """Check that the mediators that run here have the versions that their flows need. Raises
+        VersionMissing.
+        """
+        topology = self._workplace.topology
+        mediators = [topology.mediators[name] for name in self.names if name in topology.mediators]
+        if mediators:
+            counters = [await shard.queries.hash(shard.keys.counters) for shard in self._store.shards]
+            check_versions(mediators, running(counters))
 
     def _build(self, shard: Shard) -> None:
         """Make the runners, lanes and readers of one shard."""

@@ -31,6 +31,7 @@ HYBRID = (
         "positions",
         "settings",
         "times",
+        "upcasts",
     ),
     ("messages",),
     ("errors",),

@@ -39,6 +39,7 @@ EXPORTED = [
     "minutes",
     "resource",
     "seconds",
+    "upcast",
 ]
 
 

@@ -430,7 +430,7 @@ class TestEdits:
     async def test_what_a_flow_has_gone_on_from_can_not_be_mended(self, office):
         async with office.started("broken") as (_, id):
             failed = await office.one(component="boss")
-            office.world.raw.hset(office.world.keys.flow(id), "value:1", pack(1))
+            office.world.raw.hset(office.world.keys.flow(id), "value:1", pack([1, 0]))
             outcome = await office.edit(failed, shares="12")
         assert outcome.result == "refused"
         assert f"its flow {id} has gone on from what it began with" in outcome.why

@@ -529,31 +529,6 @@ async def test_a_running_flow_keeps_its_version(world, front):
     assert world.flow("f4").facts["code"] == "2"
 
 
-async def test_a_version_that_is_gone_is_told_and_goes_on_when_it_is_back(world, front, shop):
-    async def old(event: Place, flow: Flow) -> Completed:
-        await flow.do(Pay(order=event.order))
-        return Completed(order="old")
-
-    async def new(event: Place, flow: Flow) -> Completed:
-        return Completed(order="new")
-
-    async with world.running(front, orders(old)) as client:  # nobody pays yet
-        await client.send(Place(order="o1"), id="f1")
-        await until(lambda: world.flow("f1").waits)
-    async with world.running(front, orders(new, version=2), shop) as client:
-        outcome = await client.wait("f1")
-        assert outcome.state == "failed"
-        failure = await world.failure("orders")
-    assert failure.error == "ApplicationError"
-    assert "flow f1 runs on version 1 of orders's flow for place" in failure.message
-    assert "which is not registered (there is 2): start a worker that has it" in failure.message
-    app = world.app(front, orders(old), shop)
-    async with app.running() as client:
-        assert await world.send_back(app, failure) == 1
-        assert (await client.wait("f1")).event == Completed(order="old")
-    assert world.failures("orders") == []
-
-
 async def test_mended_code_and_a_send_back_continue_a_failed_flow(world, front, shop):
     async def broken(event: Place, flow: Flow) -> Completed:
         paid = await flow.do(Pay(order=event.order))
@@ -642,7 +617,7 @@ async def test_an_event_that_the_mediator_has_no_flow_for_is_a_failure(world, fr
         assert (await client.wait("f-no-such")).state == "failed"
     errors = {f.envelope.id: f.error for f in world.failures("orders")}
     assert errors == {
-        "f-paid": "ApplicationError",
+        "f-paid": "NotRegistered",
         "f-place": "UndecodableMessage",
         "f-no-such": "UnknownMessage",
     }

@@ -1,17 +1,19 @@
 """The replay, without a server: what a run of a flow's function leads to."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from hybrid import CommandFailed, Flow, Refused, StepTimeout
+from hybrid import Command, CommandFailed, Flow, Refused, StepTimeout
 from hybrid.catalog import Catalog
-from hybrid.codec import pack
+from hybrid.codec import pack, unpack
 from hybrid.envelope import Envelope
-from hybrid.errors import FlowError
+from hybrid.errors import FlowError, NewerMessage, NonDeterministicFlow, UnknownMessage
+from hybrid.mediator.advance import issued
 from hybrid.mediator.record import GIVEN_UP, NOTHING, REPLY, TIMEOUT, FlowRecord, Issued, Result
 from hybrid.mediator.replay import replay
-from hybrid.mediator.surroundings import Surroundings
+from hybrid.mediator.run import Surroundings
 from tests.runtime.messages import Completed, Noted, Paid, Pay, Place, Ship
 
 NOW = 1_700_000_000_000
@@ -35,10 +37,7 @@ def recorded(progress, *results):
     for step, result in zip(progress.issued, results, strict=False):
         if result is not None:
             record.results[step.number] = result
-    for step in progress.issued:
-        from zlib import crc32
-
-        record.steps[step.number] = Issued(step.name, crc32(step.data), NOW, step.timeout, step.kind)
+    record.steps.update(issued(progress, NOW))
     record.values.update(progress.values)
     return record
 
@@ -158,6 +157,36 @@ async def test_a_failed_run_issues_nothing():
 
     progress = await run(fail)
     assert (progress.state, progress.issued, progress.values) == ("failed", [], {})
+
+
+async def test_a_command_of_another_schema_version_is_the_same_when_its_name_is():
+    class Pay(Command, version=2):
+        order: str
+        cents: int
+
+    async def pay_cents(event: Place, flow: Flow) -> Completed:
+        paid = await flow.do(Pay(order=event.order, cents=1000), timeout=1.5)
+        return Completed(order=paid.receipt)
+
+    before, after = await run(pay), await run(pay_cents)
+    assert (await run(pay_cents, recorded(before, PAID))).event == Completed(order="r")
+    assert (await run(pay, recorded(after, PAID))).event == Completed(order="r")
+    assert Issued(*unpack(recorded(after).steps[1].packed())) == recorded(after).steps[1]
+    changed = recorded(after, PAID)
+    changed.steps[1] = changed.steps[1]._replace(checksum=1)
+    assert isinstance((await run(pay_cents, changed)).error, NonDeterministicFlow)
+
+
+async def test_a_reply_that_only_newer_code_can_read_ends_the_run_whatever_is_caught():
+    async def careless(event: Place, flow: Flow) -> Completed:
+        with suppress(BaseException):
+            await flow.do(Pay(order=event.order))
+        return Completed(order=event.order)
+
+    for reply in (Result(REPLY, "paid", 2, pack({"order": 1})), Result(REPLY, "unheard-of", 1, b"\x80")):
+        progress = await run(careless, recorded(await run(careless), reply))
+        assert progress.state == "failed"
+        assert isinstance(progress.error, NewerMessage | UnknownMessage)
 
 
 def test_without_a_loop_it_runs_too():

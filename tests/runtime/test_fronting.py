@@ -188,7 +188,7 @@ async def test_what_does_not_enter_there_is_a_failure_and_the_next_goes_on(world
         assert (await client.wait(receipt.id)).state == "completed"
         await until(lambda: len(world.failures("front")) == 3)
     assert [f.error for f in world.failures("front")] == [
-        "ApplicationError",
+        "NotRegistered",
         "UnknownMessage",
         "UndecodableMessage",
     ]
