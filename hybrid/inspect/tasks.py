@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -14,14 +14,21 @@ from hybrid.errors import ApplicationError
 from hybrid.inspect.forms import form_of
 from hybrid.inspect.people import Found, over
 from hybrid.inspect.people import found as found_by
-from hybrid.mediator.record import ANSWERED, FlowRecord
-from hybrid.mediator.task_changes import Asked, asked_of, task_fields
-from hybrid.mediator.tasks import Task
+from hybrid.mediator.record import ANSWERED, Issued
+from hybrid.mediator.task_changes import asked_of
+from hybrid.mediator.tasks import Task, task_id
 from hybrid.topology import Topology
 
 PAGE = 1_000
 OPEN = "open"
 NEVER = 1 << 53
+
+
+class Place(NamedTuple):
+    """Where a task stands: which step of which flow it is."""
+
+    flow: str
+    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +82,11 @@ async def open_tasks(
     for shard in store.shards:
         until = await shard.queries.now() - older_than if older_than else NEVER
         of_shard: list[TaskView] = []
-        async for task in _open(shard, until, PAGE if for_ or type or not most else min(most, PAGE)):
-            if for_ in ("", task.for_) and type in ("", task.type):
-                of_shard.append(task)
-                if len(of_shard) == most:
-                    break
+        page = PAGE if for_ or type or not most else min(most, PAGE)
+        async for task in _open(shard, until, page, (for_, type)):
+            of_shard.append(task)
+            if len(of_shard) == most:
+                break
         found += of_shard
     found.sort(key=lambda task: task.asked)
     return found[:most] if most else found
@@ -95,11 +102,7 @@ async def task(store: Store, topology: Topology, id: str) -> TaskDetail:
         form = form_of(topology, found.record, asked)
     except ApplicationError:
         form = None
-    return TaskDetail(
-        view(asked, found.record.facts.get("type", "")),
-        OPEN,
-        form.model_json_schema(by_alias=False) if form else None,
-    )
+    return TaskDetail(_found(found), OPEN, form.model_json_schema(by_alias=False) if form else None)
 
 
 async def to_answer(store: Store, topology: Topology, id: str) -> tuple[TaskView, type[BaseModel] | None]:
@@ -108,61 +111,64 @@ async def to_answer(store: Store, topology: Topology, id: str) -> tuple[TaskView
     """
     found = await found_by(store, id)
     asked = found.asked()
-    return view(asked, found.record.facts.get("type", "")), form_of(topology, found.record, asked)
+    return _found(found), form_of(topology, found.record, asked)
 
 
-def view(asked: Asked, type: str) -> TaskView:
-    """Return a task in one line."""
-    task = asked.task
+def _view(place: Place, issued: Issued, task: Task, type: str) -> TaskView:
+    due = issued.sent + issued.timeout if issued.timeout else 0
+    after, to = task.escalate or (0, "")
     return TaskView(
-        asked.id, asked.flow, asked.step, type, asked.question, task.for_, tuple(task.choices), task.schema,
-        dict(task.about), asked.asked, asked.due, task.claimed_by, task.claimed, task.reminded,
-        asked.asked + task.escalate[0] if task.escalate else 0, task.escalate[1] if task.escalate else "",
+        task_id(*place), place.flow, place.step, type, issued.name, task.for_, tuple(task.choices),
+        task.schema, dict(task.about), issued.sent, due, task.claimed_by, task.claimed, task.reminded,
+        issued.sent + after if after else 0, to,
     )  # fmt: skip
 
 
-async def _open(shard: Shard, until: int, page: int) -> AsyncIterator[TaskView]:
-    """Yield the open tasks of a shard that were asked before a time (ms), read so many at a time."""
+async def _open(shard: Shard, until: int, page: int, wanted: tuple[str, str]) -> AsyncIterator[TaskView]:
+    """Yield the open tasks of a shard that were asked before a time (ms), read so many at a time: those for
+    somebody, of an event type.
+    """
     start, rows = 0, [(b"", 0)] * page
     while len(rows) == page:
         rows = await shard.queries.dated(shard.keys.tasks, start, page)
         start += len(rows)
         places = [_place(member) for member, asked in rows if asked <= until]
-        for task in await _views(shard, places) if places else ():
+        for task in await _views(shard, places, wanted) if places else ():
             yield task
         if len(places) < len(rows):
             return
 
 
-def _place(member: bytes) -> tuple[str, int]:
+def _place(member: bytes) -> Place:
     flow, _, step = member.decode().split("/")
-    return flow, int(step)
+    return Place(flow, int(step))
 
 
-async def _views(shard: Shard, places: list[tuple[str, int]]) -> Iterable[TaskView]:
-    keys = [shard.keys.flow(flow) for flow, _ in places]
-    hashes = await shard.queries.hashes(keys, [task_fields(step) for _, step in places])
-    found = []
-    for (flow, step), fields in zip(places, hashes, strict=True):
-        record = FlowRecord.read(flow, fields)
-        if asked := asked_of(shard.keys, record, step):
-            found.append(view(asked, record.facts.get("type", "")))
+async def _views(shard: Shard, places: list[Place], wanted: tuple[str, str]) -> Iterable[TaskView]:
+    """Return the tasks in these places. Of each record three fields are read: there may be many."""
+    keys = [shard.keys.flow(place.flow) for place in places]
+    fields = [["type", f"step:{place.step}", f"task:{place.step}"] for place in places]
+    found, (for_, of_type) = [], wanted
+    for place, names, values in zip(places, fields, await shard.queries.hashes(keys, fields), strict=True):
+        type, issued, task = (values.get(name.encode()) for name in names)
+        if not (type and issued and task) or of_type not in ("", type.decode()):
+            continue
+        read = Task.read(task)
+        if for_ in ("", read.for_):
+            found.append(_view(place, Issued(*unpack(issued)), read, type.decode()))
     return found
 
 
 def _over(found: Found) -> TaskDetail:
     """Return a task that is over, from what is on record."""
-    record, result = found.record, found.result
-    facts = {name: value for name, value in record.facts.items() if name != "ended"}
-    task = Task.read(record.tasks[found.step])
-    before = {found.step: task._replace(dropped=0).packed()}
-    asked = asked_of(
-        found.shard.keys, FlowRecord(record.id, facts, steps=record.steps, tasks=before), found.step
-    )
-    assert asked, "it was open before"
+    result = found.result
     how, by, at = over(result)
     choice, note, data = unpack(result.data) if result and result.kind == ANSWERED else ("", "", None)
-    return TaskDetail(
-        view(asked, facts.get("type", "")), how, by=by, at=at or task.dropped,
-        choice=choice, note=note, data=data,
-    )  # fmt: skip
+    at = at or Task.read(found.record.tasks[found.step]).dropped
+    return TaskDetail(_found(found), how, by=by, at=at, choice=choice, note=note, data=data)
+
+
+def _found(found: Found) -> TaskView:
+    record, place = found.record, Place(found.record.id, found.step)
+    task = Task.read(record.tasks[found.step])
+    return _view(place, record.steps[found.step], task, record.facts.get("type", ""))
