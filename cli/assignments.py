@@ -9,8 +9,7 @@ from rich.text import Text
 
 from cli.forms import fields_of
 from cli.output import STYLES, clean, clock, compact, span
-from hybrid.inspect.flows import ANYONE
-from hybrid.inspect.tasks import OPEN, TaskDetail, TaskView
+from hybrid.inspect.tasks import ANYONE, OPEN, TaskDetail, TaskView
 
 ASK = 12
 """How wide the names of facts are."""

@@ -45,15 +45,15 @@ def _initiating(env: Environment) -> list[str]:
     return sorted(cls.type_name for front in topology.fronts.values() for cls in front.events)
 
 
-async def _flows(store: Store) -> list[str]:
-    return [flow.id for flow in await summaries(store, most=NEWEST)]
+async def _flows(store: Store, topology: Topology) -> list[str]:
+    return [flow.id for flow in await summaries(store, topology, most=NEWEST)]
 
 
-async def _tasks(store: Store) -> list[str]:
+async def _tasks(store: Store, topology: Topology) -> list[str]:
     return [task.id for task in await open_tasks(store, most=NEWEST)]
 
 
-def _in_store(names: Callable[[Store], Coroutine[Any, Any, list[str]]]) -> Completer:
+def _in_store(names: Callable[[Store, Topology], Coroutine[Any, Any, list[str]]]) -> Completer:
     """Return a completer for what stands in the store; no server is started where none has ever been."""
 
     def found(env: Environment) -> list[str]:
@@ -62,8 +62,8 @@ def _in_store(names: Callable[[Store], Coroutine[Any, Any, list[str]]]) -> Compl
             return []
 
         async def work() -> list[str]:
-            async with env.store() as (_, store):
-                return await names(store)
+            async with env.store() as (app, store):
+                return await names(store, app.topology)
 
         return run(work)
 

@@ -13,16 +13,14 @@ from pydantic import BaseModel
 
 from cli import completion
 from cli.assignments import how, left, told
-from cli.desk.choosing import user
 from cli.environment import environment, run
 from cli.forms import ask_choice, ask_form
 from cli.moments import span_of
-from cli.options import taking
+from cli.options import Json, Who, taking, user
 from cli.output import Column, as_json, clean, is_terminal, out, show, span, table
 from cli.reading import BadInput, made_of, parsed
-from hybrid.inspect.flows import ANYONE
 from hybrid.inspect.people import People
-from hybrid.inspect.tasks import TaskDetail, TaskView, open_tasks, task, to_answer
+from hybrid.inspect.tasks import ANYONE, TaskDetail, TaskView, open_tasks, task, to_answer
 from hybrid.mediator.answers import Answer, filled_in
 from hybrid.messages import kebab
 
@@ -46,8 +44,6 @@ COLUMNS = [
 
 app = typer.Typer(name="tasks", help="List, show, claim and complete what flows ask people.", epilog=EXAMPLES)
 Id = Annotated[str, typer.Argument(metavar="ID", help="As in the list.", autocompletion=completion.tasks)]
-Who = Annotated[str, typer.Option("--as", metavar="NAME", help="Who does it; otherwise $USER.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback(invoke_without_command=True)

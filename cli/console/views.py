@@ -8,8 +8,9 @@ from typing import NamedTuple
 from cli.assignments import left
 from cli.output import Column, clean, clock, span
 from hybrid.broker.log import CLASSIFIED
-from hybrid.inspect.flows import ANYONE, LogLine
+from hybrid.inspect.flows import LogLine
 from hybrid.inspect.snapshot import Snapshot
+from hybrid.inspect.tasks import ANYONE
 
 SPARKS = "▁▂▃▄▅▆▇█"
 WIDTH = 16

@@ -4,22 +4,31 @@ log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybrid.broker.log import DISCARDED, IN_REPAIR, LogEntry, entries_of
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
+from hybrid.inspect.deeds import DeedView, deeds
+from hybrid.inspect.query import ALL, Query, records, state_of
+from hybrid.inspect.reasons import Reason, reasons
+from hybrid.inspect.runs import run_of, runs
 from hybrid.inspect.shown import visible
+from hybrid.inspect.tasks import asks
+from hybrid.inspect.undos import UndoView, undos
 from hybrid.mediator.record import (
     ANSWERED,
+    CANCEL_ON,
+    CHILD,
     COMMAND,
     COMPLETED,
     FAILED,
     FIRED,
     GIVEN_UP,
+    HEARD,
     NOTHING,
     REPLY,
     RUNNING,
@@ -28,11 +37,12 @@ from hybrid.mediator.record import (
     TASK,
     TIMEOUT,
     TIMER,
+    UNDO,
+    WAIT,
     FlowRecord,
     Issued,
     Result,
 )
-from hybrid.mediator.tasks import Task
 from hybrid.streams.scripts import Entries
 from hybrid.topology import Topology
 
@@ -43,15 +53,14 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT = "sleeping", "slept"
-ANYONE = "anyone"
-"""For whom a task is that is for nobody in particular."""
+SLEEPING, SLEPT, LISTENING, LEFT = "sleeping", "slept", "listening", "not awaited any more"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED, ANSWERED: ANSWERED,
+    SIGNALLED: SIGNALLED, HEARD: HEARD, ANSWERED: ANSWERED,
 }  # fmt: skip
 
-
+MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, TASK: WAITING, CANCEL_ON: LISTENING}
+"""What is said of steps without a message, as long as they have no result."""
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
 """States of an event without a flow, by the outcome of its last delivery."""
 
@@ -84,7 +93,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it, of a task who answered."""
+    """Of a signal who gave it; of a wait the id of the event that it heard; of a task who answered."""
     state: str
     sent: int
     taken: int
@@ -98,7 +107,7 @@ class StepView:
     """Of a task the answer: {choice, note, data}."""
     problem: str
     asks: str = ""
-    """Of a task whom it waits for, and who has claimed it."""
+    """Of a task whom it asks, and who has claimed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,34 +166,47 @@ class FlowView:
     """Every delivery that the event led to, as far as the settle log reaches back."""
     untaken: tuple[SignalView, ...] = ()
     """Signals that no step has taken, of each name in their order."""
+    deeds: tuple[DeedView, ...] = ()
+    """What people did with it, in their order."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it does not go on, unless it has ended."""
+    runs: tuple[int, ...] = ()
+    """The runs that are on record: earlier ones are kept for some time."""
+    undos: tuple[UndoView, ...] = ()
+    """What it has registered to be undone, and has not sent."""
+    error: str = ""
+    """Of one that was cancelled or has failed for good: why."""
 
 
-async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
-    """Return flows, newest first: the unfinished ones, then the ended ones; those of a state or an event type
-    only.
-    """
+async def summaries(
+    store: Store, topology: Topology, query: Query = ALL, most: int = 50
+) -> list[FlowSummary]:
+    """Return the flows that a query takes, newest first: the unfinished ones, then the ended ones."""
     found: dict[str, FlowSummary] = {}
     for shard in store.shards:
-        async for ids in _candidates(shard, state):
-            for summary in await _summarized(shard, [id for id in ids if id not in found]):
-                if state in ("", summary.state) and type in ("", summary.type):
-                    found[summary.id] = summary
-            if len(found) >= most:
+        of_shard = 0
+        async for record in records(shard, topology, query, newest=True):
+            found[record.id] = summary(record)
+            of_shard += 1
+            if of_shard == most:
                 break
     newest = sorted(found.values(), key=lambda flow: (bool(flow.ended), -flow.started))
     return newest[:most]
 
 
-async def flow(store: Store, topology: Topology, id: str) -> FlowView:
-    """Return one flow. Raises UnknownFlow when neither a record nor the settle log knows the id."""
+async def flow(store: Store, topology: Topology, id: str, run: int = 0) -> FlowView:
+    """Return one flow, in its newest run (0) or an earlier one. Raises UnknownFlow when neither a record nor
+    the settle log knows it.
+    """
     for shard in store.shards:
-        fields = await shard.queries.hash(shard.keys.flow(id))
-        if fields:
-            record = FlowRecord.read(id, fields)
-            first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
+        newest = FlowRecord.read(id, await shard.queries.hash(shard.keys.flow(id)))
+        if newest.begun:
+            record = await run_of(shard, newest, run)
+            first, ended = int(record.facts.get("sent", 0)), int(newest.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return _view(topology, record, log)
-    for shard in store.shards:
+            found = view(topology, record, log)
+            return replace(found, runs=await runs(shard, newest), deeds=await deeds(shard, id))
+    for shard in store.shards if run < 2 else ():
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
     raise UnknownFlow(id)
@@ -214,11 +236,12 @@ def summary(record: FlowRecord) -> FlowSummary:
         for n, why in sorted(record.stuck.items())
         if n in record.steps
     ]
-    problem = facts.get("error", "") or "; ".join(stuck)
+    paused = f"paused {record.paused}" if record.paused else ""
+    problem = "; ".join(why for why in (paused, facts.get("error", ""), *stuck) if why)
     waiting = [_awaited(record, n) for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
-        FAILED if record.failed and not record.ended else record.state,
+        state_of(record),
         facts.get("type", ""),
         facts.get("class", ""),
         facts.get("mediator", ""),
@@ -227,46 +250,18 @@ def summary(record: FlowRecord) -> FlowSummary:
         int(facts.get("sent", 0)),
         int(facts.get("started", 0)),
         int(facts.get("ended", 0)),
-        "" if record.ended else problem,
+        facts.get("error", "") if record.ended else problem,
     )
 
 
 def _awaited(record: FlowRecord, step: int) -> str:
     """Return what a flow waits for: of a task whom, and what they are asked."""
-    issued, asks = record.steps[step], _asks(record, step)
-    return f"{asks}: {issued.name}" if asks else issued.label
+    issued, whom = record.steps[step], asks(record, step)
+    return f"{whom}: {issued.name}" if whom else issued.label
 
 
-def _asks(record: FlowRecord, step: int) -> str:
-    if step not in record.tasks:
-        return ""
-    task = Task.read(record.tasks[step])
-    return (task.for_ or ANYONE) + (f", claimed by {task.claimed_by}" if task.claimed_by else "")
-
-
-async def _candidates(shard: Shard, state: str) -> Any:
-    """Yield ids of flows in pages: unfinished ones newest first, then ended ones newest first."""
-    if state in ("", "running", FAILED):
-        rows = await shard.queries.scored(shard.keys.flows, 10_000, newest=True)
-        ids = [id for id, _ in rows]
-        for start in range(0, len(ids), 200):
-            yield ids[start : start + 200]
-    if state in ("running", FAILED):
-        return
-    last = "+"
-    while entries := await shard.queries.newest(shard.keys.outcomes, last, 200):
-        yield list(dict.fromkeys(fields[b"flow"].decode() for _, fields in entries))
-        last = f"({entries[-1][0].decode()}"
-
-
-async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
-    if not ids:
-        return []
-    hashes = await shard.queries.hashes([shard.keys.flow(id) for id in ids])
-    return [summary(FlowRecord.read(id, fields)) for id, fields in zip(ids, hashes, strict=True) if fields]
-
-
-def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+    """Return a flow as its record and its part of the settle log tell it."""
     facts = record.facts
     kind, schema, data = record.outcome or ("", 0, b"")
     return FlowView(
@@ -282,6 +277,9 @@ def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowVie
         visible(topology.catalog, kind, data, schema) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
+        reasons=reasons(record, topology),
+        undos=undos(record, topology.catalog),
+        error=facts.get("error", "") if record.ended else "",
     )
 
 
@@ -296,8 +294,14 @@ def _step(
     topology: Topology, record: FlowRecord, number: int, issued: Issued, log: Iterable[LogLine]
 ) -> StepView:
     result = record.results.get(number)
-    mine = [line for line in log if line.flow == record.id and line.step == number]
-    is_known = issued.kind == COMMAND and issued.name in topology.catalog
+    mine = [
+        line
+        for line in log
+        if line.flow == record.id
+        and line.step == number
+        and line.settled >= issued.sent  # and of no run before
+    ]
+    is_known = issued.kind in (COMMAND, UNDO) and issued.name in topology.catalog
     handler = topology.handler_of(topology.catalog.named(issued.name)) if is_known else None
     processor = (result.by if result else "") or (handler.component if handler else "")
     problem = record.stuck.get(number, "")
@@ -319,20 +323,23 @@ def _step(
         result.type if result else "",
         _reply(topology, result),
         problem,
-        "" if result else _asks(record, number),
+        "" if result else asks(record, number),
     )
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
-    if record.steps[step].kind == TIMER:
-        return SLEEPING
+    kind = record.steps[step].kind
+    if record.ended or (record.ending and kind not in (COMMAND, UNDO, CHILD)):
+        return LEFT
+    if kind in (TIMER, CANCEL_ON):
+        return SLEEPING if kind == TIMER else LISTENING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind in (SIGNAL, TASK) else ""
+        return MEANWHILE.get(step.kind, "")
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
@@ -340,6 +347,8 @@ def remark(step: Issued, result: Result | None) -> str:
         return f"signalled by {result.by}"
     if result.kind == ANSWERED:
         return f"answered by {result.by}: {result.said[0] or 'done'}"
+    if result.kind == HEARD:
+        return f"heard {result.type} {result.by}"
     return SLEPT if result.kind == FIRED else ""
 
 
@@ -348,7 +357,7 @@ def _reply(topology: Topology, result: Result | None) -> Any:
         return result.said
     if result and result.kind == ANSWERED:
         return dict(zip(("choice", "note", "data"), result.said, strict=True))
-    if result and result.kind == REPLY:
+    if result and result.kind in (REPLY, HEARD):
         return visible(topology.catalog, result.type, result.data, result.schema)
     return None
 
@@ -367,7 +376,8 @@ def _simple(id: str, log: list[LogLine]) -> FlowView:
         id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken, first.taken,
         0 if failed else first.settled, failed[0].note if failed else "",
     )  # fmt: skip
-    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log))
+    why = tuple(Reason(0, f"it waits at the desk: {each.note}") for each in failed[:1])
+    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log), reasons=why)
 
 
 def _line(entry: bytes, said: LogEntry) -> LogLine:

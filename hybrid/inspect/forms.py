@@ -11,7 +11,7 @@ from hybrid.mediator.ending import envelope_of
 from hybrid.mediator.flow import Flow
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import replay
-from hybrid.mediator.run import Surroundings
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.mediator.task_changes import Asked
 from hybrid.messages import Event
 from hybrid.topology import Topology

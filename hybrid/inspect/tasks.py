@@ -14,13 +14,15 @@ from hybrid.errors import ApplicationError
 from hybrid.inspect.forms import form_of
 from hybrid.inspect.people import Found, over
 from hybrid.inspect.people import found as found_by
-from hybrid.mediator.record import ANSWERED, Issued
+from hybrid.mediator.record import ANSWERED, FlowRecord, Issued
 from hybrid.mediator.task_changes import asked_of
 from hybrid.mediator.tasks import Task, task_id
 from hybrid.topology import Topology
 
 PAGE = 1_000
 OPEN = "open"
+ANYONE = "anyone"
+"""For whom a task is that is for nobody in particular."""
 NEVER = 1 << 53
 
 
@@ -103,6 +105,14 @@ async def task(store: Store, topology: Topology, id: str) -> TaskDetail:
     except ApplicationError:
         form = None
     return TaskDetail(_found(found), OPEN, form.model_json_schema(by_alias=False) if form else None)
+
+
+def asks(record: FlowRecord, step: int) -> str:
+    """Return whom a step of a flow asks, and who has claimed the task; "" when it is no task."""
+    if step not in record.tasks:
+        return ""
+    task = Task.read(record.tasks[step])
+    return (task.for_ or ANYONE) + (f", claimed by {task.claimed_by}" if task.claimed_by else "")
 
 
 async def to_answer(store: Store, topology: Topology, id: str) -> tuple[TaskView, type[BaseModel] | None]:

@@ -45,6 +45,8 @@ TIMED_OUT, DROPPED = "timed out", "dropped"
 """How a task is over that nobody has answered."""
 CLAIM, REASSIGN, ANSWER = "claim", "reassign", "answer"
 """What people do to a task, in the flow's history."""
+CLOCK = "the clock"
+"""Who it is, in the flow's history, when a timer did it."""
 _ENOUGH = 1 << 40
 """The facts of a task were checked when it was asked."""
 
@@ -204,7 +206,7 @@ def _escalated(asked: Asked, now: int) -> list[Item]:
     was, to = asked.task, asked.task.escalate[1]
     asked = asked._replace(task=was._replace(for_=to, escalate=(), claimed_by="", claimed=0))
     event = TaskEscalated(**asked.told(), was_for=was.for_, claimed_by=was.claimed_by)
-    entry = pack([now, ESCALATE, [["", "", asked.step, was.for_, to]]])
+    entry = pack([now, ESCALATE, [[CLOCK, "", asked.step, was.for_, to]]])
     return [
         _written(asked, asked.task),
         _broadcast(asked, event, now),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -17,9 +17,11 @@ from hybrid.broker.scheduled import moved
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
 from hybrid.errors import ScheduleError, ServerError
+from hybrid.keys import Keys
 from hybrid.mediator.record import TIMEOUT, FlowRecord, Result
 from hybrid.mediator.task_changes import asked_of, fired, task_fields
 from hybrid.mediator.tasks import CLOSE, ESCALATE, REMIND
+from hybrid.mediator.waits import Listener, Match, unlistening
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
 
@@ -30,7 +32,9 @@ _log = logging.getLogger("hybrid.schedule")
 
 
 class Timer(NamedTuple):
-    """A timer of a flow's step: how it stands in the schedule, whose it is, and what it does."""
+    """A timer of a flow's step: how it stands in the schedule, whose it is, and what it does; of a step that
+    waits to hear an event its match.
+    """
 
     member: bytes
     flow: str
@@ -38,6 +42,14 @@ class Timer(NamedTuple):
     step: int
     mediator: str
     then: str = TIMEOUT
+    match: tuple[Any, ...] = ()
+
+    @classmethod
+    def read(cls, member: bytes) -> Timer:
+        """Return the timer that a member of the schedule is."""
+        flow, run, step, mediator, *rest = unpack(member)
+        then, *match = rest or [TIMEOUT]
+        return cls(member, flow, run, step, mediator, then, tuple(match))
 
 
 class Schedule:
@@ -56,29 +68,30 @@ class Schedule:
         tick = self._workplace.settings.tick_ms / 1000
         while True:
             try:
-                pause = await self._fire()
+                pause = await self.once()
             except ServerError as error:
                 _log.warning("looking for due timers again: %s", error)
                 pause = tick
             await asyncio.sleep(min(pause, tick))
 
-    async def _fire(self) -> float:
-        """Move what is due; return after how many seconds to look again.
+    async def once(self) -> float:
+        """Look once: move what is due; return after how many seconds to look again.
 
         What comes due is moved when it does, not by the tickful: retries of many messages would come in
         bursts, and others would have to wait for them.
         """
-        following, due = await self._shard.scripts.due(self._zsets, MOST)
-        timers, sent, *later = due
+        found = await self._shard.scripts.due(self._shard.keys.counters, self._zsets, MOST)
+        self._workplace.clock.skipped = found.skipped  # before anything that is due by that is on its way
+        timers, sent, *later = found.members
         transitions = await self._timed(timers)
         transitions += await self._sent(sent)
         for component, members in zip(self._components, later, strict=True):
-            transitions += [self._again(component, member) for member in members]
+            transitions += [again(self._shard.keys, component, member) for member in members]
         if transitions:
             await asyncio.gather(*map(self._shard.settler.settle, transitions))
-        if any(len(members) == MOST for members in due):
+        if any(len(members) == MOST for members in found.members):
             return 0
-        return max(following / 1000, SOONEST) if following >= 0 else float("inf")
+        return max(found.following / 1000, SOONEST) if found.following >= 0 else float("inf")
 
     async def _sent(self, members: Sequence[bytes]) -> list[Transition]:
         """Return the transitions that send what is due: messages, and events of schedules' ticks."""
@@ -107,7 +120,7 @@ class Schedule:
 
     async def _timed(self, members: Sequence[bytes]) -> list[Transition]:
         """Return the transitions for timers of steps. What one of a task does is on the flow's record."""
-        timers = [Timer(member, *unpack(member)) for member in members]
+        timers = list(map(Timer.read, members))
         of_tasks = [timer for timer in timers if timer.then in (CLOSE, REMIND, ESCALATE)]
         transitions = [self._timeout(timer) for timer in timers if timer not in of_tasks]
         if of_tasks:
@@ -125,13 +138,23 @@ class Schedule:
 
     def _timeout(self, timer: Timer) -> Transition:
         keys = self._shard.keys
-        member, flow, run, step, mediator, then = timer
-        value = Result(then, done=self._workplace.clock.now()).packed()
-        effect = result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))
-        return Transition((), [fire(keys.timers, member)], [effect])
+        effects = [
+            result(
+                keys.flow(timer.flow),
+                timer.run,
+                str(timer.step),
+                Result(timer.then, done=self._workplace.clock.now()).packed(),
+                wake_up(keys, timer.mediator, timer.flow),
+            )
+        ]
+        if timer.match:
+            listener = Listener(timer.flow, timer.run, timer.step)
+            effects.append(unlistening(keys, timer.mediator, Match(*timer.match), listener))
+        return Transition((), [fire(keys.timers, timer.member)], effects)
 
-    def _again(self, component: str, member: bytes) -> Transition:
-        keys = self._shard.keys
-        _, flat = msgpack.unpackb(member, raw=True)
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])
+
+def again(keys: Keys, component: str, member: bytes) -> Transition:
+    """Return the transition that gives a component the next attempt that a member of its `later` is."""
+    _, flat = msgpack.unpackb(member, raw=True)
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])

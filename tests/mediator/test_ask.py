@@ -516,7 +516,7 @@ async def test_a_task_is_shown_with_its_flow_and_not_loose(world, front):
         await client.claim("f1/1", by="ann")
         async with app.store() as store:
             assert await loose_flows(store, app.topology) == []
-            (line,) = await summaries(store)
+            (line,) = await summaries(store, app.topology)
             (waiting,) = (await view_of(store, app.topology, "f1")).steps
             await client.answer("f1/1", choice="approve", note="fine", by="ann")
             await client.wait("f1")

@@ -7,7 +7,7 @@ from hybrid.envelope import Envelope
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import Run
-from hybrid.mediator.run import Surroundings
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.runtime import advancing
 from tests.runtime.messages import Completed, Pay, Place, Ship
 from tests.runtime.world import until

@@ -13,7 +13,7 @@ from hybrid.errors import FlowError, NewerMessage, NonDeterministicFlow, Unknown
 from hybrid.mediator.advance import issued
 from hybrid.mediator.record import GIVEN_UP, NOTHING, REPLY, TIMEOUT, FlowRecord, Issued, Result
 from hybrid.mediator.replay import replay
-from hybrid.mediator.run import Surroundings
+from hybrid.mediator.surroundings import Surroundings
 from tests.runtime.messages import Completed, Noted, Paid, Pay, Place, Ship
 
 NOW = 1_700_000_000_000
