@@ -6,7 +6,18 @@ from typing import NamedTuple
 
 from hybrid.ids import child_id
 from hybrid.inspect.tasks import asks
-from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TASK, TIMER, UNDO, FlowRecord, Issued
+from hybrid.mediator.record import (
+    CHILD,
+    COMMAND,
+    IN_REPAIR,
+    SIGNAL,
+    TASK,
+    TIMER,
+    UNDO,
+    WAIT,
+    FlowRecord,
+    Issued,
+)
 from hybrid.topology import Topology
 
 
@@ -46,6 +57,8 @@ def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> s
         return "it sleeps"
     if step.kind == TASK:
         return f"it waits for {asks(record, number)} to answer: {step.name}"
+    if step.kind == WAIT:
+        return f"it waits to hear {step.name}"
     if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
     child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""
