@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from hybrid.broker.outputs import entered
 from hybrid.broker.scheduled import when
 from hybrid.broker.shard import Shard, Store
+from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import first_fields
 from hybrid.errors import ApplicationError, FlowEnded, ServerError, UnknownFlow, WaitTimeout
@@ -317,15 +318,21 @@ class Client:
             _, record = await self.record(flow)
         except UnknownFlow:
             return None
-        if record.ended:
-            name, schema, data = record.outcome or ("", 0, b"")
-            event = self.topology.catalog.decode(name, data, schema) if record.outcome else None
-            return Outcome(flow, record.state, event, record.facts.get("error", ""))
-        if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
-            return Outcome(flow, FAILED, reason=record.facts["error"])
-        for step, reason in sorted(record.failed.items()):
-            return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].label}): {reason}")
-        return None
+        return outcome_of(record, self.topology.catalog)
+
+
+def outcome_of(record: FlowRecord, catalog: Catalog) -> Outcome | None:
+    """Return how a flow has ended, or why it failed, by its record; None while it goes on."""
+    flow = record.id
+    if record.ended:
+        name, schema, data = record.outcome or ("", 0, b"")
+        event = catalog.decode(name, data, schema) if record.outcome else None
+        return Outcome(flow, record.state, event, record.facts.get("error", ""))
+    if record.state == FAILED and "error" in record.facts:  # else it was sent back, and is on its way
+        return Outcome(flow, FAILED, reason=record.facts["error"])
+    for step, reason in sorted(record.failed.items()):
+        return Outcome(flow, FAILED, reason=f"step {step} ({record.steps[step].label}): {reason}")
+    return None
 
 
 def _topic(cls: type[Event]) -> str:

@@ -24,6 +24,7 @@
     │   ├── FlowEnded             a signal for a flow that has ended
     │   └── Refused               a business refusal: an outcome, not an error
     ├── WaitTimeout               a flow did not end while the caller waited
+    ├── NotSettled                a test's application has something to do still, or a failure
     ├── ScheduleError             a time at which nothing can be sent, or a schedule that can't be
     └── ServerError               Redis, or the embedded server
         └── ServerUnavailable     no connection
@@ -273,6 +274,10 @@ class WaitTimeout(HybridError):
             f"flow {flow} has not ended within {seconds:g} s; it goes on:"
             f" `hybrid flows show {flow}` tells where"
         )
+
+
+class NotSettled(HybridError):
+    """What a test waits for has not come to rest, or something failed in it that it did not expect."""
 
 
 class ServerError(HybridError):

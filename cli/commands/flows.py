@@ -19,7 +19,7 @@ from hybrid import Receipt
 from hybrid.broker.log import DONE
 from hybrid.errors import SettingsError
 from hybrid.inspect.flows import FlowSummary, FlowView, LogLine, SignalView, StepView, flow, summaries
-from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL, TIMER
+from hybrid.mediator.record import COMMAND, COMPLETED, FAILED, REFUSED, RUNNING, SIGNAL, TIMER, WAIT
 from hybrid.messages import kebab
 
 COLUMNS = [
@@ -226,6 +226,8 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
         again = f", attempt {step.attempts}" if step.attempts > 1 else ""
         who = step.processor if step.kind == SIGNAL else step.by
         by = f" by {who}" if who else ""
+        if step.kind == WAIT:
+            by = f" {step.processor}"
         took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
             _moment(

@@ -27,7 +27,7 @@ class Shard:
         self.connections = connections
         self._client = connections.commands()
         self.scripts = Scripts(self._client, connections.url)
-        self.queries = Queries(self._client, connections.url)
+        self.queries = Queries(self._client, connections.url, keys.counters)
         self.writes = Writes(self._client, connections.url)
         self.settler = Settler(self.scripts, keys.counters)
 
@@ -55,14 +55,15 @@ class Store:
             return self.shards[0]
         return self.shards[crc32(key.encode()) % len(self.shards)]
 
-    async def open(self) -> None:
-        """Create the store, or check that it was created as this program would.
+    async def open(self, *, test: bool = False) -> None:
+        """Create the store, or check that it was created as this program would. With `test` a new one is one
+        for tests, in which time can be skipped.
 
         Raises StoreMismatch, ServerUnavailable.
         """
         for shard in self.shards:
             format, shards, id = await shard.scripts.store(
-                shard.keys.store, FORMAT, len(self.shards), new_id()
+                shard.keys.store, FORMAT, len(self.shards), new_id(), test=test
             )
             if (format, shards) != (FORMAT, len(self.shards)):
                 raise StoreMismatch(

@@ -14,11 +14,13 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
 from hybrid.inspect.shown import visible
 from hybrid.mediator.record import (
+    CANCEL_ON,
     COMMAND,
     COMPLETED,
     FAILED,
     FIRED,
     GIVEN_UP,
+    HEARD,
     NOTHING,
     REPLY,
     RUNNING,
@@ -26,6 +28,7 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    WAIT,
     FlowRecord,
     Issued,
     Result,
@@ -40,13 +43,14 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT = "sleeping", "slept"
+SLEEPING, SLEPT, LISTENING = "sleeping", "slept", "listening"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED,
+    SIGNALLED: SIGNALLED, HEARD: HEARD,
 }  # fmt: skip
 
-
+_MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, CANCEL_ON: LISTENING}
+"""What is said of steps without a message, as long as they have no result."""
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
 """States of an event without a flow, by the outcome of its last delivery."""
 
@@ -79,7 +83,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it."""
+    """Of a signal who gave it; of a wait the id of the event that it heard."""
     state: str
     sent: int
     taken: int
@@ -175,7 +179,7 @@ async def flow(store: Store, topology: Topology, id: str) -> FlowView:
             record = FlowRecord.read(id, fields)
             first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return _view(topology, record, log)
+            return view(topology, record, log)
     for shard in store.shards:
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
@@ -245,7 +249,8 @@ async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
     return [summary(FlowRecord.read(id, fields)) for id, fields in zip(ids, hashes, strict=True) if fields]
 
 
-def _view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
+    """Return a flow as its record and its part of the settle log tell it."""
     facts = record.facts
     kind, schema, data = record.outcome or ("", 0, b"")
     return FlowView(
@@ -302,27 +307,29 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
-    if record.steps[step].kind == TIMER:
-        return SLEEPING
+    if record.steps[step].kind in (TIMER, CANCEL_ON):
+        return SLEEPING if record.steps[step].kind == TIMER else LISTENING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
+        return _MEANWHILE.get(step.kind, "")
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
     if result.kind == SIGNALLED:
         return f"signalled by {result.by}"
+    if result.kind == HEARD:
+        return f"heard {result.type} {result.by}"
     return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
-    if result and result.kind == REPLY:
+    if result and result.kind in (REPLY, HEARD):
         return visible(topology.catalog, result.type, result.data, result.schema)
     return None
 

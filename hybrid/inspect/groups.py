@@ -105,7 +105,7 @@ async def reset(store: Store, views: Sequence[GroupView], to: Start, *, really: 
         keys = shard.keys
         names = [keys.topic(view.topic), keys.groups, keys.counters, keys.starts]
         names += [keys.gate(view.group), keys.held(view.group), keys.own(view.group)]
-        where = position(to, await shard.queries.now())
+        where = position(to, await shard.queries.server_time())
         moved = await shard.scripts.reset(names, view.group, view.channel, where, really=really)
         if moved is None:
             raise ApplicationError(
@@ -164,8 +164,7 @@ async def _look(shard: Shard, topology: Topology) -> list[GroupView]:
 
 def _view(shard: Shard, topology: Topology, channel: str, row: GroupRow, living: set[str]) -> GroupView:
     topic = channel.removeprefix("topic:")
-    processor = topology.processors.get(row.group)
-    listens = processor is not None and topic in [event.type_name for event in processor.events]
+    listens = topic in [event.type_name for event in topology.topics_of(row.group)]
     history = History.read(row.live) if row.live else None
     behind = bool(row.position and history and place(row.position) < history.upto)
     return GroupView(

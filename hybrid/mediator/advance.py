@@ -11,11 +11,21 @@ from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id
 from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end
-from hybrid.mediator.flow import schema_of
-from hybrid.mediator.record import CHILD, COMMAND, FAILED, RUNNING, SIGNAL, TIMER, Ending, FlowRecord, Issued
+from hybrid.mediator.record import (
+    CHILD,
+    COMMAND,
+    FAILED,
+    RUNNING,
+    SIGNAL,
+    TIMER,
+    Ending,
+    FlowRecord,
+    Issued,
+)
 from hybrid.mediator.replay import Progress
-from hybrid.mediator.steps import NewStep
+from hybrid.mediator.steps import NewStep, schema_of
 from hybrid.mediator.versions import counted_anew
+from hybrid.mediator.waits import listener_of, listening
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -99,6 +109,11 @@ def _going_on(
     wake = wake_up(place.keys, place.mediator, record.id)
     effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
     effects += [_expected(place, record, step, wake) for step in progress.issued if step.kind == SIGNAL]
+    effects += [
+        listening(place.keys, place.mediator, step.match, listener_of(record, step.number, step.kind))
+        for step in progress.issued
+        if step.match
+    ]
     return effects
 
 
@@ -149,7 +164,7 @@ def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
         step.number: Issued(
-            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.message)
+            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.message), step.match
         )
         for step in progress.issued
     }
@@ -167,7 +182,7 @@ def _set_off(
     elif step.kind == CHILD:
         effects.append(_begun(place, record, envelope, step))
     if (step.timeout or step.kind == TIMER) and (step.kind == COMMAND or not ending):
-        at = member(place, record, step.number, step.kind)
+        at = member(place, record, step.number, step)
         effects.append(schedule(place.keys.timers, step.timeout, at))
     return effects
 
@@ -193,6 +208,7 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -
         record.run,
         step.number,
         place.mediator,
+        retry=step.retry.written() if step.retry else "",
     )
     return command_output(place.keys, out, step.data)
 
@@ -221,5 +237,5 @@ def _begun(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) 
 def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
     """Return the effect by which a step waits for its signal."""
     at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
-    timer = member(place, record, step.number, step.kind) if step.timeout else b""
+    timer = member(place, record, step.number, step) if step.timeout else b""
     return expect(at, step.number, timer, wake)

@@ -8,7 +8,7 @@ there, and what it issued newly is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
@@ -32,6 +32,7 @@ from hybrid.errors import (
 from hybrid.ids import child_id, new_id
 from hybrid.mediator.patches import checked_patch, is_new_ground
 from hybrid.mediator.record import (
+    CANCEL_ON,
     CANCELLED,
     CHILD,
     COMMAND,
@@ -44,13 +45,16 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    WAIT,
     Compensation,
     FlowRecord,
     Result,
 )
 from hybrid.mediator.signals import checked_signal
-from hybrid.mediator.steps import PAUSE, NewStep, Race, Step
+from hybrid.mediator.steps import PAUSE, NewStep, Race, Step, schema_of
+from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
+from hybrid.policy import RetryPolicy
 
 
 class Suspended(BaseException):
@@ -69,14 +73,16 @@ def _no_front(event: type[Message]) -> str:
 
 
 class Surroundings(NamedTuple):
-    """What a run needs beside the record: the catalogue, the largest message (bytes), the time (ms), and the
-    name of the simple mediator by which events of a class come in.
+    """What a run needs beside the record: the catalogue, the largest message (bytes), the time (ms), the name
+    of the simple mediator by which events of a class come in, and the events that the mediator hears (None
+    when it does not matter).
     """
 
     catalog: Catalog
     max_bytes: int
     now: int
     front_of: Callable[[type[Message]], str] = _no_front
+    hears: Collection[type[Event]] | None = None
 
 
 AT_MOST = 50
@@ -107,20 +113,28 @@ class Flow:
         self.unread: MessageError | None = None
         """Why a result can't be read by this program; one of newer code can."""
 
-    def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
+    def do(
+        self, command: Command, *, timeout: timedelta | float | None = None, retry: RetryPolicy | None = None
+    ) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
 
         `timeout` is a timedelta or seconds; when it passes without an acknowledgement, StepTimeout is
         raised. CommandFailed is raised when the command failed and was given up. Steps may be made first
-        and awaited later: their commands run side by side.
+        and awaited later: their commands run side by side. `retry` says how often this command is tried,
+        whatever its handler says.
         """
-        return Step(self, [self._send(command, timeout)], single=True)
+        return Step(self, [self._send(command, timeout, retry)], single=True)
 
-    def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
+    def all(
+        self,
+        *commands: Command,
+        timeout: timedelta | float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Step:
         """Send commands side by side; awaiting the step gives the list of their replies, when all have
-        come.
+        come. `timeout` and `retry` are for each, as in `do`.
         """
-        return Step(self, [self._send(command, timeout) for command in commands], single=False)
+        return Step(self, [self._send(command, timeout, retry) for command in commands], single=False)
 
     def sleep(self, duration: timedelta | float) -> Step:
         """Wait for a time: a timedelta or seconds. It stands on record and needs no process meanwhile;
@@ -136,6 +150,30 @@ class Flow:
         Each signal is for one step, first come first taken; it may have come before. `timeout` as in `do`.
         """
         return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
+
+    def wait(
+        self, event: type[Event], *, match: Mapping[str, Any], timeout: timedelta | float | None = None
+    ) -> Step:
+        """Wait for an event that somebody broadcasts; awaiting it gives the event.
+
+        It is the first one of this class, broadcast after the wait was made, whose fields equal those of
+        `match`. A wait that is made before the command that leads to the event hears it for sure, since both
+        go out at once:
+
+            paid = flow.wait(InvoicePaid, match={"order_id": id}, timeout=days(30))
+            await flow.do(SendInvoice(order_id=id))
+            await paid
+
+        The class must be one that the flow declares: `@mediator.flow(…, hears=InvoicePaid)`. `timeout` as in
+        `do`. Raises ApplicationError for a match that can't be.
+        """
+        return Step(self, [self._listen(WAIT, event, match, timeout)], single=True)
+
+    def cancel_on(self, event: type[Event], *, match: Mapping[str, Any]) -> None:
+        """Have an event that somebody broadcasts cancel the flow, with everything undone that it has
+        registered, until it ends. Which event, and what it raises: as `wait`.
+        """
+        self._listen(CANCEL_ON, event, match, None)
 
     def race(self, *steps: Step) -> Race:
         """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
@@ -200,18 +238,19 @@ class Flow:
         *,
         at_most: int = AT_MOST,
         timeout: timedelta | float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> list[Any]:
         """Send many commands, `at_most` side by side; give the replies in the order of the commands.
 
         The next ones are sent when those before have their results, so that a flow is run again once for each
-        `at_most` commands, not for each one. `timeout` is for each, as in `do`.
+        `at_most` commands, not for each one. `timeout` and `retry` are for each, as in `do`.
         """
         if at_most < 1:
             raise ApplicationError(f"flow.map sends at least 1 command at a time, not {at_most}")
         replies: list[Any] = []
         left = iter(commands)
         while some := list(islice(left, at_most)):
-            replies += await self.all(*some, timeout=timeout)
+            replies += await self.all(*some, timeout=timeout, retry=retry)
         return replies
 
     def now(self) -> datetime:
@@ -227,11 +266,8 @@ class Flow:
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
 
     def patched(self, name: str) -> bool:
-        """Tell whether the change of this name holds in this flow: it does when the function comes here
-        beyond all that is on record, and not when it repeats what code without the change has done.
-
-        The answer is given once, recorded, and holds for the whole flow, in loops too. Raises
-        ApplicationError for a name that is not kebab-case.
+        """Tell whether the change of this name holds in this flow: not when the function repeats here what
+        it did without the change. The first answer is recorded and holds for the whole flow.
         """
         self._open()
         patches = self.record.patches
@@ -264,11 +300,22 @@ class Flow:
     def _is_new_ground(self) -> bool:
         return is_new_ground(self.record, self._steps, self._values)
 
-    def _send(self, command: Command, timeout: timedelta | float | None) -> int:
+    def _send(self, command: Command, timeout: timedelta | float | None, retry: RetryPolicy | None) -> int:
         if not isinstance(command, Command):
             raise ApplicationError(f"flow.do takes a Command, got {type(command).__name__}")
+        if not isinstance(retry, RetryPolicy | None):
+            raise ApplicationError(f"flow.do: retry is a RetryPolicy, not {retry!r}")
         data = encode(command, self._surroundings.max_bytes)
-        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+        number = self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+        self._amend(number, retry=retry)
+        return number
+
+    def _listen(self, kind: str, event: Any, match: Any, timeout: timedelta | float | None) -> int:
+        """Return the number of a step that waits to hear an event."""
+        what = wanted(f"flow.{kind.replace('-', '_')}", event, match, self._surroundings.hears)
+        number = self._issue(kind, what.words, _ms(timeout), data=what.values)
+        self._amend(number, match=what.match)
+        return number
 
     def _issue(
         self,
@@ -293,6 +340,11 @@ class Flow:
         elif recorded.schema == schema_of(message) and recorded.checksum != crc32(data):
             raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
+
+    def _amend(self, number: int, **facts: Any) -> None:
+        """Say more of a step, if it is new."""
+        if self.new_steps and self.new_steps[-1].number == number:
+            self.new_steps[-1] = self.new_steps[-1]._replace(**facts)
 
     def _pause(self, missing: list[int], need: int) -> Generator[object]:
         """End the run until so many of the missing results have come."""
@@ -330,11 +382,6 @@ class Flow:
     def _open(self) -> None:
         if self.closed:
             raise Suspended
-
-
-def schema_of(message: Message | None) -> int:
-    """Return the schema version of what a step sends; 1 when that is nothing."""
-    return message.type_version if message else 1
 
 
 def foreign(thing: object) -> ForeignAwait:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
 from hybrid.mediator.record import FlowRecord
+from hybrid.mediator.waits import Match
 from hybrid.messages import Message
+from hybrid.policy import RetryPolicy
 
 PAUSE = object()
 """What a step yields to the replay when its result is not there yet. Anything else that is yielded is
@@ -16,7 +18,8 @@ foreign."""
 class NewStep(NamedTuple):
     """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
     none) it times out, or fires; of one that sends a message also that, its packed data, and of an event the
-    front door by which it comes in.
+    front door by which it comes in, of a command its own retry policy; of what waits to hear an event its
+    match.
     """
 
     number: int
@@ -26,6 +29,13 @@ class NewStep(NamedTuple):
     message: Message | None = None
     data: bytes = b""
     front: str = ""
+    match: Match | None = None
+    retry: RetryPolicy | None = None
+
+
+def schema_of(message: Message | None) -> int:
+    """Return the schema version of a step's message; 1 when it has none."""
+    return message.type_version if message else 1
 
 
 class Replaying(Protocol):

@@ -35,7 +35,8 @@ from hybrid.mediator.record import (
 from hybrid.mediator.replay import Progress, Run
 from hybrid.mediator.versions import function_of
 from hybrid.messages import Event, Message
-from hybrid.runtime.delivery import Delivery
+from hybrid.runtime.delivery import BROADCAST, Delivery
+from hybrid.runtime.hearing import Hearing
 from hybrid.runtime.records import Records, Rules, paused_by
 from hybrid.runtime.runner import OTHER_CODE, Runner
 from hybrid.runtime.workplace import Workplace
@@ -77,17 +78,24 @@ class Step(NamedTuple):
 class MediatorRunner(Runner):
     """Runs a mediator's flows on one shard. What it has in memory is a cache: any number of them compete."""
 
-    def __init__(self, mediator: Mediator, shard: Shard, workplace: Workplace) -> None:
+    def __init__(
+        self, mediator: Mediator, shard: Shard, workplace: Workplace, shards: Sequence[Shard]
+    ) -> None:
         super().__init__(mediator.name, shard, workplace)
         self._mediator = mediator
         self._records = Records(shard)
+        self._hearing = Hearing(self, shards)
         self._kept = KeptRuns()
         self._reruns: Counter[Callable[..., Any]] = Counter()
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Sort deliveries by flow and carry them on."""
         work: Work = {}
+        heard: list[Delivery] = []
         for delivery in deliveries:
+            if BROADCAST in delivery.fields:
+                heard.append(delivery)
+                continue
             try:
                 flow = self._flow_of(delivery)
             except HybridError as error:
@@ -96,6 +104,8 @@ class MediatorRunner(Runner):
                 work.setdefault(flow, []).append(delivery)
         if work:
             self.spawn(self._carry_on(work))
+        if heard:
+            self.spawn(self._hearing.hear(heard))
 
     def drop_waiting(self) -> list[Delivery]:
         """End the kept runs: the worker stops."""
@@ -173,7 +183,8 @@ class MediatorRunner(Runner):
         """Run a flow's function from its record, and advance the flow."""
         try:
             function, event = self._function(record, envelope)
-            surroundings = Surroundings(self.catalog, self.settings.max_message_bytes, now, self._front_of)
+            largest, hears = self.settings.max_message_bytes, self._mediator.hears
+            surroundings = Surroundings(self.catalog, largest, now, self._front_of, hears)
             run = Run(function, event, Flow(record, envelope, surroundings))
         except Exception as error:  # also of a function that does not take an event and a flow
             if passed := self._passed_on(deliveries, error):

@@ -84,7 +84,7 @@ class Housekeeping:
         while True:
             excess = (await queries.lengths([keys.outcomes]))[0] - self._flows
             oldest = await queries.range(keys.outcomes, most=BATCH)
-            limit = self._clock.now() - self._flow_ms
+            limit = self._clock.server_time() - self._flow_ms
             ripe = [
                 (entry, fields)
                 for place, (entry, fields) in enumerate(oldest)

@@ -16,7 +16,9 @@ from hybrid.broker.scheduled import moved
 from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
 from hybrid.errors import ScheduleError, ServerError
+from hybrid.keys import Keys
 from hybrid.mediator.record import TIMEOUT, Result
+from hybrid.mediator.waits import Listener, Match, unlistening
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
 
@@ -42,29 +44,30 @@ class Schedule:
         tick = self._workplace.settings.tick_ms / 1000
         while True:
             try:
-                pause = await self._fire()
+                pause = await self.once()
             except ServerError as error:
                 _log.warning("looking for due timers again: %s", error)
                 pause = tick
             await asyncio.sleep(min(pause, tick))
 
-    async def _fire(self) -> float:
-        """Move what is due; return after how many seconds to look again.
+    async def once(self) -> float:
+        """Look once: move what is due; return after how many seconds to look again.
 
         What comes due is moved when it does, not by the tickful: retries of many messages would come in
         bursts, and others would have to wait for them.
         """
-        following, due = await self._shard.scripts.due(self._zsets, MOST)
-        timers, sent, *later = due
+        found = await self._shard.scripts.due(self._shard.keys.counters, self._zsets, MOST)
+        self._workplace.clock.skipped = found.skipped  # before anything that is due by that is on its way
+        timers, sent, *later = found.members
         transitions = [self._timeout(member) for member in timers]
         transitions += await self._sent(sent)
         for component, members in zip(self._components, later, strict=True):
-            transitions += [self._again(component, member) for member in members]
+            transitions += [again(self._shard.keys, component, member) for member in members]
         if transitions:
             await asyncio.gather(*map(self._shard.settler.settle, transitions))
-        if any(len(members) == MOST for members in due):
+        if any(len(members) == MOST for members in found.members):
             return 0
-        return max(following / 1000, SOONEST) if following >= 0 else float("inf")
+        return max(found.following / 1000, SOONEST) if found.following >= 0 else float("inf")
 
     async def _sent(self, members: Sequence[bytes]) -> list[Transition]:
         """Return the transitions that send what is due: messages, and events of schedules' ticks."""
@@ -95,11 +98,14 @@ class Schedule:
         keys = self._shard.keys
         flow, run, step, mediator, *then = unpack(member)
         value = Result(then[0] if then else TIMEOUT, done=self._workplace.clock.now()).packed()
-        effect = result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))
-        return Transition((), [fire(keys.timers, member)], [effect])
+        effects = [result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))]
+        if match := then[1:]:
+            effects.append(unlistening(keys, mediator, Match(*match), Listener(flow, run, step)))
+        return Transition((), [fire(keys.timers, member)], effects)
 
-    def _again(self, component: str, member: bytes) -> Transition:
-        keys = self._shard.keys
-        _, flat = msgpack.unpackb(member, raw=True)
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])
+
+def again(keys: Keys, component: str, member: bytes) -> Transition:
+    """Return the transition that gives a component the next attempt that a member of its `later` is."""
+    _, flat = msgpack.unpackb(member, raw=True)
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Transition((), [fire(keys.later(component), member)], [again_output(keys, component, fields)])

@@ -11,13 +11,18 @@ from hybrid.streams.connection import AT_ONCE, plain_errors
 from hybrid.streams.link import Client
 from hybrid.streams.scripts import Entries, call_script, entries_of, pairs
 
+PAGE = 1_000
+"""Members of a sorted set that are read at once."""
+
 
 class Queries:
     """Reads on one client. Every method may raise ServerUnavailable or ServerError."""
 
-    def __init__(self, client: Client, url: str) -> None:
+    def __init__(self, client: Client, url: str, counters: str = "") -> None:
+        """`counters` is the counters' hash of the shard, where the time is asked for."""
         self._client = client
         self._url = url
+        self._counters = counters
         self._turn = asyncio.Semaphore(AT_ONCE // 2)
 
     async def hashes(
@@ -84,6 +89,23 @@ class Queries:
         """Return members of a sorted set, of equal scores in the order of their bytes, from a rank on."""
         return await self._one("ZRANGE", zset, start, start + most - 1)  # type: ignore[no-any-return]
 
+    async def prefixed(self, sought: Sequence[tuple[str, bytes]]) -> list[list[bytes]]:
+        """Return the members of sorted sets that begin with a prefix, for pairs of set and prefix: all of one
+        score, and with nothing but ASCII behind the prefix.
+        """
+        found: list[list[bytes]] = [[] for _ in sought]
+        after = {place: b"[" + prefix for place, (_, prefix) in enumerate(sought)}
+        while after:
+            ranges = [
+                ("ZRANGEBYLEX", sought[place][0], first, b"(%s\xff" % sought[place][1], "LIMIT", 0, PAGE)
+                for place, first in after.items()
+            ]
+            pages = dict(zip(after, await self._many(ranges), strict=True))
+            for place, page in pages.items():
+                found[place] += page
+            after = {place: b"(" + page[-1] for place, page in pages.items() if len(page) == PAGE}
+        return found
+
     async def size(self, zset: str) -> int:
         """Return the number of members of a sorted set."""
         return await self._one("ZCARD", zset)  # type: ignore[no-any-return]
@@ -108,7 +130,12 @@ class Queries:
         return [(row["name"].decode(), row["pending"], row["idle"]) for row in rows]
 
     async def now(self) -> int:
-        """Return the server's time in ms."""
+        """Return the time in ms, by the server's clock; in a test store with what was skipped."""
+        with plain_errors(self._url):
+            return await call_script(self._client, "now", [self._counters])  # type: ignore[no-any-return]
+
+    async def server_time(self) -> int:
+        """Return the server's own time in ms, of which the ids of entries are made."""
         seconds, microseconds = await self._one("TIME")
         return int(seconds) * 1000 + int(microseconds) // 1000
 

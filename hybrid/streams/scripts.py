@@ -73,6 +73,16 @@ class Moved(NamedTuple):
     position: str
 
 
+class Due(NamedTuple):
+    """What is due: in how many ms the next thing is (-1 for nothing), how many ms were skipped (in a test
+    store), and what is due in each schedule.
+    """
+
+    following: int
+    skipped: int
+    members: list[list[bytes]]
+
+
 class KindRow(NamedTuple):
     """How many failures (`number`) are of a kind (b"" when that is not told), and when (ms) the first and the
     last of them failed.
@@ -147,10 +157,14 @@ class Scripts:
             return None
         return [(entry[0], pairs(entry[1])) for entry in reply if entry and entry[1] is not None]
 
-    async def due(self, zsets: list[str], most: int) -> tuple[int, list[list[bytes]]]:
-        """Return in how many ms the next thing is due (-1 for nothing), and what is due in each schedule."""
-        following, *due = await self._call("due", zsets, most)
-        return following, due
+    async def due(self, counters: str, zsets: list[str], most: int) -> Due:
+        """Look at what is due in these schedules, at most so many things in each."""
+        following, skipped, *members = await self._call("due", [counters, *zsets], most)
+        return Due(following, skipped, members)
+
+    async def skip(self, store: str, counters: str, ms: int) -> bool:
+        """Let time pass at once; False, and nothing is changed, when this is no test store."""
+        return bool(await self._call("skip", [store, counters], ms))
 
     async def register(self, keys: list[str], group: str, channel: str, start: str) -> int:
         """Make sure that a group of a topic exists: 0 it did, 1 it is new, 2 it is re-created.
@@ -233,9 +247,11 @@ class Scripts:
         ended = (each for entry, run, *_ in flows for each in (entry, run))
         return await self._call("forget", keys, *ended)  # type: ignore[no-any-return]
 
-    async def store(self, key: str, format: int, shards: int, id: str) -> tuple[int, int, str]:
-        """Create the store or read how it was created: (format, shards, id)."""
-        reply = await self._call("store", [key], format, shards, id)
+    async def store(
+        self, key: str, format: int, shards: int, id: str, *, test: bool = False
+    ) -> tuple[int, int, str]:
+        """Create the store, for tests where `test`, or read how it was created: (format, shards, id)."""
+        reply = await self._call("store", [key], format, shards, id, int(test))
         return int(reply[0]), int(reply[1]), reply[2].decode()
 
     async def ledger(self, keys: list[str], group: str, layout: list[Any]) -> list[Any]:

@@ -76,7 +76,7 @@ async def test_timeouts_fire_once_with_several_looking(world):
 
 @pytest.mark.filterwarnings("default")
 async def test_it_goes_on_after_the_server_was_away(world, monkeypatch, caplog):
-    real = schedule.Schedule._fire
+    real = schedule.Schedule.once
     rounds = []
 
     async def fire(self):
@@ -85,7 +85,7 @@ async def test_it_goes_on_after_the_server_was_away(world, monkeypatch, caplog):
             raise ServerUnavailable("away")
         return await real(self)
 
-    monkeypatch.setattr(schedule.Schedule, "_fire", fire)
+    monkeypatch.setattr(schedule.Schedule, "once", fire)
     async with world.running(Processor("payment")):
         await until(lambda: len(rounds) > 4)
     assert caplog.text.count("looking for due timers again: away") == 2

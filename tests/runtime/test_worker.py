@@ -274,7 +274,7 @@ async def test_a_part_that_breaks_stops_the_worker(world, shop, monkeypatch, cap
     async def broken(self):
         raise KeyError("nobody foresaw it")
 
-    monkeypatch.setattr("hybrid.runtime.schedule.Schedule._fire", broken)
+    monkeypatch.setattr("hybrid.runtime.schedule.Schedule.once", broken)
     async with world.app(*shop).worker() as worker:
         await asyncio.wait_for(worker.stopped.wait(), 5)
         assert isinstance(worker.error, KeyError)

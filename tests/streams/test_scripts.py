@@ -66,17 +66,17 @@ class TestDue:
         bench.raw.zadd(one, {"past": 1, "pres\xff": 2, "third": 3, "future": 10**14})
         bench.raw.zadd(two, {"future": 10**14})
         for _ in range(2):
-            following, due = await bench.shard.scripts.due([one, two, none], 2)
+            following, _, due = await bench.shard.scripts.due(bench.keys.counters, [one, two, none], 2)
             assert due == [[b"past", "pres\xff".encode()], [], []]
             assert following > 10**13
 
     async def test_when_the_next_is_due(self, bench):
         one, two = map(bench.keys.later, "ab")
-        assert await bench.shard.scripts.due([one, two], 9) == (-1, [[], []])
+        assert await bench.shard.scripts.due(bench.keys.counters, [one, two], 9) == (-1, 0, [[], []])
         now = int(bench.raw.time()[0]) * 1000
         bench.raw.zadd(one, {"past": 1, "far": now + 90_000})
         bench.raw.zadd(two, {"next": now + 60_000})
-        following, due = await bench.shard.scripts.due([one, two], 9)
+        following, _, due = await bench.shard.scripts.due(bench.keys.counters, [one, two], 9)
         assert due == [[b"past"], []]
         assert 50_000 < following <= 60_000
 
@@ -354,7 +354,7 @@ class TestCalls:
         url = f"unix://{tmp_path}/nobody"
         client = Connections(url).commands()
         with pytest.raises(ServerUnavailable, match="no connection to Redis at unix"):
-            await Scripts(client, url).due(["x"], 1)
+            await Scripts(client, url).due("x", ["y"], 1)
         await client.aclose()
 
     async def test_a_connection_that_the_server_cuts(self, bench):
@@ -363,15 +363,15 @@ class TestCalls:
         number = await client.raw("CLIENT", "ID")
         bench.raw.client_kill_filter(_id=number)
         try:
-            await scripts.due([bench.keys.timers], 1)
+            await scripts.due(bench.keys.counters, [bench.keys.timers], 1)
         except ServerUnavailable:
-            assert await scripts.due([bench.keys.timers], 1) == (-1, [[]])
+            assert await scripts.due(bench.keys.counters, [bench.keys.timers], 1) == (-1, 0, [[]])
         await client.aclose()
 
     async def test_an_answer_that_is_an_error(self, bench):
         bench.raw.set(bench.keys.timers, "foreign")
         with pytest.raises(ServerError, match="answered"):
-            await bench.shard.scripts.due([bench.keys.timers], 1)
+            await bench.shard.scripts.due(bench.keys.counters, [bench.keys.timers], 1)
         bench.raw.delete(bench.keys.timers)
 
 

@@ -109,7 +109,7 @@ class World:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: Any, keys: Keys) -> None:
         self.loop, self.link, self.client, self.keys = loop, client, client.plain, keys
-        self.scripts, self.queries = Scripts(client, "test"), Queries(client, "test")
+        self.scripts, self.queries = Scripts(client, "test"), Queries(client, "test", self.keys.counters)
         self.topic = keys.topic("done")
         self.queues = {keys.own(MEDIATOR): MEDIATOR}
         self.queues |= {keys.command(name): name for name in COMMANDS}
@@ -350,7 +350,7 @@ class World:
         keys = self.keys
         names = (*COMMANDS, *GROUPS)
         queues = [keys.timers, *map(keys.later, names)]
-        _, (timers, *later) = await self.read(self.scripts.due, queues, 3)
+        timers, *later = (await self.read(self.scripts.due, keys.counters, queues, 3)).members
         transitions = []
         for member in timers:
             flow, run, step = member.decode().split("/")

@@ -9,6 +9,8 @@
 -- themselves. An error (out of memory, a foreign key in the way) ends the batch; what was stored before it is
 -- remembered and counted.
 
+-- with clock
+
 local call = redis.call
 local new, old, window, most = KEYS[2], KEYS[3], tonumber(ARGV[1]), tonumber(ARGV[2])
 local messages = cmsgpack.unpack(ARGV[3])
@@ -17,8 +19,7 @@ local messages = cmsgpack.unpack(ARGV[3])
 -- has not entered yet.
 local counts = {}
 local function put(id, stream, counter, fields, how, ms)
-  local clock = how and call('TIME')
-  local now = how and clock[1] * 1000 + math.floor(clock[2] / 1000)
+  local now = how and clock.now(KEYS[1])
   local due = how == 'after' and now + ms or ms
   if how and due > now then
     return redis.pcall('ZADD', KEYS[4], due, id .. '\0' .. cmsgpack.pack({ stream, counter, fields }))
