@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli import completion
-from cli.commands import flows_versions
+from cli.commands import flows_check, flows_export, flows_versions
 from cli.desk.choosing import user
 from cli.environment import environment, run
 from cli.output import STYLES, Column, as_json, clean, clock, compact, is_terminal, out, show, span, table
@@ -46,6 +46,8 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=False,
 )
+app.command("check", epilog=flows_check.EXAMPLES)(flows_check.command)
+app.command("export", epilog=flows_export.EXAMPLES)(flows_export.command)
 app.command("versions", epilog=flows_versions.EXAMPLES)(flows_versions.command)
 
 
