@@ -11,6 +11,7 @@ out:
     flow run step replyto                 of a flow's command
     class rule reason                     of an initiating event
     attempt schemaversion expirytime traceparent
+    retry                                 of a flow's command with a policy of its own
 """
 
 from __future__ import annotations
@@ -105,4 +106,5 @@ def _extensions(envelope: Envelope) -> dict[str, Any]:
         "schemaversion": envelope.version if envelope.version > 1 else 0,
         "expirytime": timestamp(envelope.expires),
         "traceparent": envelope.trace,
+        "retry": envelope.retry,
     }

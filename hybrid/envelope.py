@@ -4,7 +4,7 @@ An entry has one named field per fact, and only for facts that are not at their 
 message itself (see `hybrid.codec`). The names on the wire:
 
     id type v corr cause origin key time source trace attempt expires flow run step reply class rule reason
-    data
+    retry data
 
 The id of a flow's command is FLOW/RUN/STEP, and what an id tells is not written again. So the defaults are,
 for a command with such an id and a `reply`: flow, run and step those of the id, cause and corr the flow,
@@ -49,6 +49,8 @@ class Envelope(NamedTuple):
     class_: str = ""
     rule: str = ""
     reason: str = ""
+    retry: str = ""
+    """For a command that is not tried again as its handler says: a RetryPolicy, as that is written."""
 
     @property
     def subject(self) -> str:
@@ -70,7 +72,7 @@ FACTS = frozenset((*_READ, b"data"))
 _TYPE, _TIME = map(_NAMES.index, ("type", "time"))
 _TELLABLE = ("corr", "cause", "source", "flow", "run", "step")
 _CORRELATION, _CAUSE, _SOURCE, _FLOW, _RUN, _STEP = map(_NAMES.index, _TELLABLE)
-_SELDOM = ("v", "origin", "time", "trace", "attempt", "expires", "class", "rule", "reason")
+_SELDOM = ("v", "origin", "time", "trace", "attempt", "expires", "class", "rule", "reason", "retry")
 _USUALLY = tuple(_DEFAULTS[_NAMES.index(name)] for name in _SELDOM)
 _COMMAND_ID = re.compile(r"([^/]+)/([1-9]\d{0,8})/([1-9]\d{0,8})", re.ASCII).fullmatch
 _NEW = tuple.__new__
@@ -80,7 +82,7 @@ def to_fields(envelope: Envelope, data: bytes) -> list[Any]:
     """Return the flat list [name, value, …] that stands in a stream entry."""
     (
         id, type, version, correlation, cause, origin, key, time, source, trace,
-        attempt, expires, flow, run, step, reply, class_, rule, reason,
+        attempt, expires, flow, run, step, reply, class_, rule, reason, retry,
     ) = envelope  # fmt: skip
     fields: list[Any] = ["id", id, "type", type]
     told = _told(id, cause, reply)
@@ -91,7 +93,7 @@ def to_fields(envelope: Envelope, data: bytes) -> list[Any]:
         fields += ("key", key)
     if reply:
         fields += ("reply", reply)
-    seldom = (version, origin, time, trace, attempt, expires, class_, rule, reason)
+    seldom = (version, origin, time, trace, attempt, expires, class_, rule, reason, retry)
     if seldom != _USUALLY:
         _add(fields, _SELDOM, seldom, _USUALLY)
     fields += ("data", data)

@@ -20,6 +20,8 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:schedules          hash    what is sent at each tick, and when it ticks, by name
     {app.domain.0}:flow:ID            hash    a flow's record
     {app.domain.0}:history:ID         list    a flow's history
+    {app.domain.0}:waits:NAME/TYPE    zset    the steps of a mediator's flows that wait to hear an event type
+    {app.domain.0}:matches:NAME       hash    by what they match it: number of steps by TYPE FIELDS
     {app.domain.0}:past:ID/RUN        hash    the record of an earlier run of a flow, for some time
     {app.domain.0}:pauses             hash    types and keys of which no flow goes on, with who paused them
     {app.domain.0}:flows              zset    unfinished flows by start (ms)
@@ -71,6 +73,8 @@ class Keys:
         self.held = cache(lambda name: f"{p}held:{name}")
         self.repair = cache(lambda fixer, name: f"{p}repair:{fixer}/{name}")
         self.archived = cache(lambda name: f"{p}archived:{name}")
+        self.waits = cache(lambda name, type: f"{p}waits:{name}/{type}")
+        self.matches = cache(lambda name: f"{p}matches:{name}")
 
     def flow(self, id: str) -> str:
         """Return the key of a flow's record."""
@@ -109,5 +113,5 @@ class Keys:
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
         bounded += ["desk-log", "scheduled", "schedules", "pauses"]
         kinds = ["command", "event", "own", "topic", "later", "failed", "archived", "repair", "gate", "held"]
-        kinds += ["flow", "history"]
+        kinds += ["flow", "history", "waits", "matches"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

@@ -5,20 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybrid.errors import HandlerError, HandlerTimeout, MessageError
+from hybrid.errors import ApplicationError, HandlerError, HandlerTimeout, MessageError, UndecodableMessage
 from hybrid.messages import Event
+
+LONGEST = 10 * 366 * 86_400_000
+"""The longest pause, in ms: ten years."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often a failed delivery is tried, and after how long: first_ms, then `factor` times that, at most
-    most_ms.
+    most_ms. Raises ApplicationError for what can't be.
     """
 
     attempts: int = 3
     first_ms: int = 200
     factor: float = 4.0
     most_ms: int = 60_000
+
+    def __post_init__(self) -> None:
+        limits = {
+            "attempts": (1, 10**9),
+            "first_ms": (0, LONGEST),
+            "factor": (0, 1_000),
+            "most_ms": (0, LONGEST),
+        }
+        for name, (least, most) in limits.items():
+            value, kind = getattr(self, name), int if name != "factor" else int | float
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+                what = "a number" if name == "factor" else "a whole number"
+                raise ApplicationError(
+                    f"RetryPolicy({name}={value!r}): {name} is {what} from {least} to {most:,}"
+                )
+
+    @classmethod
+    def read(cls, text: str) -> RetryPolicy:
+        """Return the policy that an envelope carries. Raises UndecodableMessage when it is none."""
+        try:
+            attempts, first, factor, most = text.split(" ")
+            return cls(int(attempts), int(first), float(factor), int(most))
+        except (ValueError, ApplicationError) as error:
+            raise UndecodableMessage(f"its retry policy {text[:60]!r} is none: {error}") from None
+
+    def written(self) -> str:
+        """Return it as an envelope carries it: `ATTEMPTS FIRST_MS FACTOR MOST_MS`."""
+        return f"{self.attempts} {self.first_ms} {self.factor} {self.most_ms}"
 
     def after(self, attempt: int) -> int:
         """Return the pause after the failure of this attempt (1 for the first), in ms."""

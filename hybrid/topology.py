@@ -12,7 +12,7 @@ from hybrid.errors import ApplicationError
 from hybrid.mediator.classes import SIMPLE, EventClass
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.simple import SimpleMediator
-from hybrid.messages import Message
+from hybrid.messages import Event, Message
 from hybrid.processor import Handler, Processor
 from hybrid.workflow import WorkflowProcessor
 
@@ -49,6 +49,12 @@ class Topology:
     def listeners(self, event: type[Message]) -> list[Handler]:
         """Return the handlers of processors that listen to an event."""
         return [p.handlers[event] for p in self.processors.values() if event in p.handlers]
+
+    def topics_of(self, component: str) -> list[type[Event]]:
+        """Return the events that a component listens to as a group."""
+        if component in self.processors:
+            return self.processors[component].events
+        return self.mediators[component].hears if component in self.mediators else []
 
     def front_of(self, event: type[Message]) -> SimpleMediator:
         """Return the simple mediator by which an initiating event enters.
@@ -192,7 +198,7 @@ class Topology:
                 found += [handler.message, *handler.replies()]
         for mediator in self.mediators.values():
             functions += [function for versions in mediator.flows.values() for function in versions.values()]
-            found += [*mediator.flows, *mediator.ends()]
+            found += [*mediator.flows, *mediator.ends(), *mediator.hears]
         for front in self.fronts.values():
             functions += [*front.handlers.values(), *(rule.function for rule in front.rules.values())]
             found += front.events

@@ -29,7 +29,7 @@ FULL = Envelope(
     id="m1", type="sold", version=2, correlation="f1", cause="f1/1/2", origin="m0", key="Dune",
     time=1_700_000_000_123, source="shelf", trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     attempt=3, expires=1_700_000_060_000, flow="f1", run=1, step=2, reply="orders", class_="hard",
-    rule="by_total", reason="over\n10,000",
+    rule="by_total", retry="5 100 2 60000", reason="over\n10,000",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def test_a_message_with_everything():
         "rule": "by_total",
         "reason": "over\ufffd10,000",
         "attempt": 3,
+        "retry": "5 100 2 60000",
         "schemaversion": 2,
         "expirytime": "2023-11-14T22:14:20.000Z",
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",

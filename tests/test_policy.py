@@ -1,10 +1,22 @@
 """What happens after a handler has run: `decide` is a table."""
 
+import math
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hybrid import Event, RetryPolicy
-from hybrid.errors import HandlerError, HandlerTimeout, InvalidMessage, MessageTooLarge
-from hybrid.policy import Done, Raised, Repair, Retry, Succeeded, decide
+from hybrid.errors import (
+    ApplicationError,
+    HandlerError,
+    HandlerTimeout,
+    InvalidMessage,
+    MessageTooLarge,
+    UndecodableMessage,
+)
+from hybrid.policy import LONGEST, Done, Raised, Repair, Retry, Succeeded, decide
 
 OTHER = ValueError("x")
 LATE = HandlerTimeout("p.h", 1.0)
@@ -18,6 +30,46 @@ def test_pauses_grow_up_to_a_limit():
     policy = RetryPolicy(attempts=9, first_ms=100, factor=3.0, most_ms=2000)
     assert [policy.after(n) for n in (1, 2, 3, 4, 5)] == [100, 300, 900, 2000, 2000]
     assert RetryPolicy().after(10_000) == RetryPolicy().most_ms
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 0},
+        {"attempts": 1.5},
+        {"attempts": True},
+        {"attempts": None},
+        {"attempts": 10**30},
+        {"first_ms": -1},
+        {"first_ms": 0.5},
+        {"most_ms": -1},
+        {"most_ms": 10**400},
+        {"factor": -0.1},
+        {"factor": math.nan},
+        {"factor": math.inf},
+        {"factor": 1e300},
+        {"factor": "2"},
+    ],
+)
+def test_what_can_not_be_is_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ApplicationError, match=f"{name} is a") as refused:
+        RetryPolicy(**wrong)
+    assert f"RetryPolicy({name}={value!r})" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "policy", [RetryPolicy(), RetryPolicy(1, 0, 0, 0), RetryPolicy(10**9, LONGEST, 1.2345678901, LONGEST)]
+)
+def test_an_envelope_carries_it(policy):
+    assert RetryPolicy.read(policy.written()) == policy
+    assert policy.after(10**9) <= LONGEST
+
+
+@given(st.text() | st.from_regex(r"-?[0-9]{0,9} -?[0-9e]{0,9} -?[0-9.e]{0,9} -?[0-9]{0,9}", fullmatch=True))
+def test_any_text_is_a_policy_or_one_error(text):
+    with suppress(UndecodableMessage):
+        assert RetryPolicy.read(text).after(99) >= 0
 
 
 def test_success_is_done():

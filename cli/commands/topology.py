@@ -59,6 +59,10 @@ def tree(name: str, wires: Wiring) -> Tree:
                 handler.message,
                 handler.processor,
             )
+    if wires.hearings:
+        branch = root.add("[bold]what flows wait for[/] (the mediator listens)")
+        for hearing in wires.hearings:
+            branch.add(f"{hearing.event} → [magenta]{hearing.mediator}[/]")
     if wires.repairs:
         branch = root.add("[bold]workflow processors[/] (what fails goes to them first)")
         for repair in wires.repairs:

@@ -10,7 +10,7 @@ from hybrid.broker.log import DONE
 from hybrid.inspect.deeds import DeedView
 from hybrid.inspect.flows import FlowView, LogLine, SignalView, StepView
 from hybrid.inspect.reasons import Reason
-from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER, UNDO
+from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER, UNDO, WAIT
 from hybrid.mediator.steering import CANCEL, FIX, PAUSE, RESTART, RESUME, RETRY
 
 DONE_BY = {
@@ -134,6 +134,8 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
         again = f", attempt {step.attempts}" if step.attempts > 1 else ""
         who = step.processor if step.kind == SIGNAL else step.by
         by = f" by {who}" if who else ""
+        if step.kind == WAIT:
+            by = f" {step.processor}"
         took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
             _moment(

@@ -222,7 +222,8 @@ def _taken(topology: Topology, component: str) -> set[str]:
     if component in topology.processors:
         return {cls.type_name for cls in topology.processors[component].handlers}
     if component in topology.mediators:
-        return {cls.type_name for cls in topology.mediators[component].flows}
+        mediator = topology.mediators[component]
+        return {cls.type_name for cls in (*mediator.flows, *mediator.hears)}
     return {cls.type_name for cls in topology.fronts[component].events}
 
 

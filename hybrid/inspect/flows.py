@@ -19,12 +19,14 @@ from hybrid.inspect.runs import run_of, runs
 from hybrid.inspect.shown import visible
 from hybrid.inspect.undos import UndoView, undos
 from hybrid.mediator.record import (
+    CANCEL_ON,
     CHILD,
     COMMAND,
     COMPLETED,
     FAILED,
     FIRED,
     GIVEN_UP,
+    HEARD,
     NOTHING,
     REPLY,
     RUNNING,
@@ -33,6 +35,7 @@ from hybrid.mediator.record import (
     TIMEOUT,
     TIMER,
     UNDO,
+    WAIT,
     FlowRecord,
     Issued,
     Result,
@@ -47,13 +50,14 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT, LEFT = "sleeping", "slept", "not awaited any more"
+SLEEPING, SLEPT, LISTENING, LEFT = "sleeping", "slept", "listening", "not awaited any more"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED,
+    SIGNALLED: SIGNALLED, HEARD: HEARD,
 }  # fmt: skip
 
-
+_MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, CANCEL_ON: LISTENING}
+"""What is said of steps without a message, as long as they have no result."""
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
 """States of an event without a flow, by the outcome of its last delivery."""
 
@@ -86,7 +90,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it."""
+    """Of a signal who gave it; of a wait the id of the event that it heard."""
     state: str
     sent: int
     taken: int
@@ -314,27 +318,29 @@ def _unfinished(record: FlowRecord, step: int) -> str:
     kind = record.steps[step].kind
     if record.ended or (record.ending and kind not in (COMMAND, UNDO, CHILD)):
         return LEFT
-    if kind == TIMER:
-        return SLEEPING
+    if kind in (TIMER, CANCEL_ON):
+        return SLEEPING if kind == TIMER else LISTENING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return SLEEPING if step.kind == TIMER else WAITING if step.kind == SIGNAL else ""
+        return _MEANWHILE.get(step.kind, "")
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
     if result.kind == SIGNALLED:
         return f"signalled by {result.by}"
+    if result.kind == HEARD:
+        return f"heard {result.type} {result.by}"
     return SLEPT if result.kind == FIRED else ""
 
 
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
-    if result and result.kind == REPLY:
+    if result and result.kind in (REPLY, HEARD):
         return visible(topology.catalog, result.type, result.data, result.schema)
     return None
 

@@ -164,8 +164,7 @@ async def _look(shard: Shard, topology: Topology) -> list[GroupView]:
 
 def _view(shard: Shard, topology: Topology, channel: str, row: GroupRow, living: set[str]) -> GroupView:
     topic = channel.removeprefix("topic:")
-    processor = topology.processors.get(row.group)
-    listens = processor is not None and topic in [event.type_name for event in processor.events]
+    listens = topic in [event.type_name for event in topology.topics_of(row.group)]
     history = History.read(row.live) if row.live else None
     behind = bool(row.position and history and place(row.position) < history.upto)
     return GroupView(

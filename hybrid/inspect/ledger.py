@@ -107,12 +107,16 @@ async def layout(shard: Shard, topology: Topology) -> dict[str, Layout]:
     """Return the channels of each group: of the application's components, and what the store knows
     besides.
     """
-    layouts = {name: Layout(queues=[f"own:{name}"]) for name in topology.names}
+    layouts = {
+        name: Layout(
+            queues=[f"own:{name}"], topics=[f"topic:{cls.type_name}" for cls in topology.topics_of(name)]
+        )
+        for name in topology.names
+    }
     for name in (*topology.fronts, *topology.mediators):
         layouts[name].queues.append(f"event:{name}")
     for name, processor in topology.processors.items():
         layouts[name].queues += [f"command:{cls.type_name}" for cls in processor.commands]
-        layouts[name].topics += [f"topic:{cls.type_name}" for cls in processor.events]
     for name, fixer in topology.fixers.items():
         for failing in topology.repaired_by(fixer):
             layouts[failing].queues.append(f"repair:{name}/{failing}")

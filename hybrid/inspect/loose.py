@@ -1,11 +1,9 @@
 """Loose flows: unfinished ones that nothing will ever carry on (law 3 for flows).
 
-Each step that an unfinished flow awaits has an outstanding command or timer, or is a signal, for which it may
-wait for ever; a flow that awaits nothing has a
-wake-up under way, or a failed
-one. All this moves while we look, so a flow is called loose only when, on a second look, its record has the
-same
-version and its step is still awaited and still nowhere.
+Each step that an unfinished flow awaits has an outstanding command or timer, or stands among those that wait
+to hear an event, or is a signal, for which it may wait for ever; a flow that awaits nothing has a wake-up
+under way, or a failed one. All this moves while we look, so a flow is called loose only when, on a second
+look, its record has the same version and its step is still awaited and still nowhere.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from hybrid.codec import unpack
 from hybrid.ids import command_id
 from hybrid.inspect.ledger import layout
 from hybrid.mediator.record import FlowRecord
+from hybrid.mediator.waits import Listener
 from hybrid.topology import Topology
 
 PAGE = 2_000
@@ -116,10 +115,20 @@ async def _places(shard: Shard, topology: Topology) -> Places:
         await _read(shard, keys.own(name), places)
         await _read(shard, keys.failed(name), places, name)
         await _read(shard, keys.archived(name), places, name)
-    for member in await shard.queries.members(keys.timers, 1_000_000):
+    await _look_at_waits(shard, topology, places)
+    return places
+
+
+async def _look_at_waits(shard: Shard, topology: Topology, places: Places) -> None:
+    """Take the steps that have a timer, and those that wait to hear an event."""
+    for member in await shard.queries.members(shard.keys.timers, 1_000_000):
         flow, run, step = unpack(member)[:3]
         places.commands.add(command_id(flow, run, step))
-    return places
+    for name, mediator in topology.mediators.items():
+        for event in mediator.hears:
+            waits = shard.keys.waits(name, event.type_name)
+            for listener in map(Listener.read, await shard.queries.members(waits, 1_000_000)):
+                places.commands.add(command_id(listener.flow, listener.run, listener.step))
 
 
 async def _read(shard: Shard, stream: str, places: Places, failures_of: str = "") -> None:

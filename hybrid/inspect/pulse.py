@@ -80,13 +80,11 @@ class PulseReader:
     """Of each handled delivery the time (ms) from taken to settled."""
 
     listening: dict[str, set[str]] = field(init=False)
-    """The events that each processor listens to."""
+    """The events that each component listens to."""
 
     def __post_init__(self) -> None:
-        processors = self.topology.processors
-        self.listening = {
-            name: {e.type_name for e in processor.events} for name, processor in processors.items()
-        }
+        topology = self.topology
+        self.listening = {name: {e.type_name for e in topology.topics_of(name)} for name in topology.names}
 
     async def take(self) -> Pulse:
         """Return the pulse now."""

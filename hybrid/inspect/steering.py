@@ -13,7 +13,7 @@ from hybrid.inspect.actions import REFUSED, SENT_BACK, Desk, Order
 from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
 from hybrid.inspect.failures import FailureView, handles, named
-from hybrid.mediator.record import REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
+from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
 from hybrid.mediator.steering import cancelling, fixing, pausing, restarting, resuming
 from hybrid.streams.transitions import CHECK_FAILED, Transition, hdel, hset
 from hybrid.topology import Topology
@@ -158,14 +158,16 @@ class Steering:
 
     def _fixed(self, flow: str, step: int, result: Result, path: str, value: Any) -> Result:
         """Return a result with a field changed. Raises DeedRefused, InvalidMessage, MessageTooLarge."""
-        if result.kind not in (REPLY, SIGNALLED):
+        if result.kind not in (REPLY, HEARD, SIGNALLED):
             raise DeedRefused(flow, f"has a result of step {step} without fields: {result.kind}")
         data: Any = unpack(result.data)
+        if result.kind == REPLY:
+            data = self._topology.catalog.values(result.type, result.data, result.schema)
         inner: Any
         inner, (*outer, last) = data, path.split(".")
         for name in outer:
             inner = inner.get(name) if isinstance(inner, dict) else None
-        if not isinstance(inner, dict) or (result.kind == REPLY and not outer and last not in inner):
+        if not isinstance(inner, dict) or (result.kind != SIGNALLED and not outer and last not in inner):
             known = ", ".join(data) if isinstance(data, dict) else "none"
             raise DeedRefused(flow, f"has no field {path} in the result of step {step}; its fields: {known}")
         inner[last] = value

@@ -49,6 +49,14 @@ class HandlerWiring:
 
 
 @dataclass(frozen=True, slots=True)
+class HearingWiring:
+    """A mediator, and an event that its flows may wait for."""
+
+    mediator: str
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
 class RepairWiring:
     """A repair function: its workflow processor, the message that it mends, and the errors, by name, on which
     it does.
@@ -72,10 +80,12 @@ class Wiring:
     """Commands that no processor handles."""
     unheard: tuple[str, ...]
     """Events that nobody listens to. That is no fault."""
+    hearings: tuple[HearingWiring, ...] = ()
 
     def listeners(self, event: str) -> list[str]:
-        """Return the processors that listen to an event."""
-        return [handler.processor for handler in self.handlers if handler.message == event]
+        """Return the processors that listen to an event, and the mediators whose flows may wait for it."""
+        found = [handler.processor for handler in self.handlers if handler.message == event]
+        return found + [hearing.mediator for hearing in self.hearings if hearing.event == event]
 
     def processor_of(self, command: str) -> str:
         """Return the processor of a command, "" when nobody handles it."""
@@ -85,7 +95,13 @@ class Wiring:
 def wiring(topology: Topology) -> Wiring:
     """Return an application's wiring."""
     handlers = tuple(_handlers(topology.processors.values()))
+    hearings = tuple(
+        HearingWiring(name, event.type_name)
+        for name, mediator in topology.mediators.items()
+        for event in mediator.hears
+    )
     handled = {handler.message for handler in handlers}
+    heard = handled | {hearing.event for hearing in hearings}
     entering = {cls.type_name for cls in topology.initiating()}
     commands = [cls.type_name for cls in topology.catalog if issubclass(cls, Command)]
     events = [cls.type_name for cls in topology.catalog if issubclass(cls, Event)]
@@ -95,7 +111,8 @@ def wiring(topology: Topology) -> Wiring:
         handlers,
         tuple(_repairs(topology)),
         tuple(sorted(name for name in commands if name not in handled)),
-        tuple(sorted(name for name in events if name not in handled and name not in entering)),
+        tuple(sorted(name for name in events if name not in heard and name not in entering)),
+        hearings,
     )
 
 
@@ -144,7 +161,8 @@ def _flows(topology: Topology) -> Iterator[FlowWiring]:
     for mediator in topology.mediators.values():
         for event, versions in mediator.flows.items():
             newest = versions[max(versions)]
-            ends = [name for name in named_in(newest, Event) if name != event.type_name]
+            waited = [cls.type_name for cls in mediator.hears]
+            ends = [name for name in named_in(newest, Event) if name not in (event.type_name, *waited)]
             commands = tuple(named_in(newest, Command))
             yield FlowWiring(
                 mediator.name, event.type_name, tuple(sorted(versions)), commands, _ends(topology, ends)

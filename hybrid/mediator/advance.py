@@ -11,11 +11,9 @@ from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id
 from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end
-from hybrid.mediator.flow import NewStep, schema_of
 from hybrid.mediator.record import (
     CHILD,
     COMMAND,
-    COMPLETED,
     FAILED,
     RUNNING,
     SIGNAL,
@@ -25,7 +23,9 @@ from hybrid.mediator.record import (
     Issued,
 )
 from hybrid.mediator.replay import Progress
+from hybrid.mediator.steps import NewStep, schema_of
 from hybrid.mediator.versions import counted_anew
+from hybrid.mediator.waits import listener_of, listening
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -62,18 +62,15 @@ def advance(
         effects.append(zadd(keys.flows, place.now, record.id))
     for number, value in progress.values.items():
         fields += [f"value:{number}", pack(value)]
+    for name, patch in progress.patches.items():
+        fields += [f"patch:{name}", pack(patch)]
     for number, undo in progress.undos.items():
         fields += [f"undo:{number}", pack(tuple(undo))]
-    for name, is_new in progress.patches.items():
-        fields += [f"patch:{name}", "1" if is_new else "0"]
     new = issued(progress, place.now)
     for number, step in new.items():
         fields += [f"step:{number}", step.packed()]
     for each in progress.issued:
         effects += _set_off(place, record, envelope, each, ending)
-    facts = {"mediator": place.mediator, "type": envelope.type, "code": record.facts["code"]}
-    undoes = ending and ending.state != COMPLETED and record.undos
-    effects += counted_anew(keys, record, facts, bool(progress.anew or (ending and not undoes)))
     if progress.anew:
         record.steps |= new
         effects += _anew(place, record, progress.anew, fields)
@@ -84,6 +81,9 @@ def advance(
     else:
         fields += ["state", progress.state, "code", record.facts["code"]]
         effects += _going_on(place, record, envelope, progress, fields)
+    facts = {"mediator": place.mediator, "type": envelope.type}
+    code = "" if ending or progress.anew else record.facts["code"]
+    effects += counted_anew(keys, record, facts, code)
     rows = [[step.number, step.name] for step in progress.issued]
     effects.append(told(keys, record.id, place.now, ending.state if ending else progress.state, rows))
     checks = [version(key, record.version)]
@@ -109,15 +109,20 @@ def _going_on(
     wake = wake_up(place.keys, place.mediator, record.id)
     effects.append(await_results(key, fields, _awaited(record, progress), progress.need, wake))
     effects += [_expected(place, record, step, wake) for step in progress.issued if step.kind == SIGNAL]
+    effects += [
+        listening(place.keys, place.mediator, step.match, listener_of(record, step.number, step.kind))
+        for step in progress.issued
+        if step.match
+    ]
     return effects
 
 
-def _anew(place: Place, record: FlowRecord, event: bytes, fields: list[Any]) -> list[Item]:
+def _anew(place: Place, record: FlowRecord, anew: tuple[int, bytes], fields: list[Any]) -> list[Item]:
     """Return the effects by which a flow begins anew with another event. What came of its steps goes, and so
     do signals that they have taken, and its history: it may run for ever.
     """
-    key = place.keys.flow(record.id)
-    fields += ["state", RUNNING, "event", event, "run", str(record.run + 1)]
+    key, (schema, event) = place.keys.flow(record.id), anew
+    fields += ["state", RUNNING, "event", event, "schema", str(schema), "run", str(record.run + 1)]
     taken = [f"signal:{id}" for id, signal in record.signals.items() if signal is None]
     return [
         *dropped(place, record),
@@ -159,7 +164,7 @@ def issued(progress: Progress, now: int) -> dict[int, Issued]:
     """Return the steps that a run has issued, as they stand on record."""
     return {
         step.number: Issued(
-            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.message)
+            step.name, crc32(step.data), now, step.timeout, step.kind, schema_of(step.message), step.match
         )
         for step in progress.issued
     }
@@ -177,7 +182,7 @@ def _set_off(
     elif step.kind == CHILD:
         effects.append(_begun(place, record, envelope, step))
     if (step.timeout or step.kind == TIMER) and (step.kind == COMMAND or not ending):
-        at = member(place, record, step.number, step.kind)
+        at = member(place, record, step.number, step)
         effects.append(schedule(place.keys.timers, step.timeout, at))
     return effects
 
@@ -203,6 +208,7 @@ def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -
         record.run,
         step.number,
         place.mediator,
+        retry=step.retry.written() if step.retry else "",
     )
     return command_output(place.keys, out, step.data)
 
@@ -231,5 +237,5 @@ def _begun(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) 
 def _expected(place: Place, record: FlowRecord, step: NewStep, wake: Wake) -> Item:
     """Return the effect by which a step waits for its signal."""
     at = Signalled(place.keys.flow(record.id), place.keys.timers, step.name)
-    timer = member(place, record, step.number, step.kind) if step.timeout else b""
+    timer = member(place, record, step.number, step) if step.timeout else b""
     return expect(at, step.number, timer, wake)

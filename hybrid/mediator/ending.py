@@ -38,6 +38,8 @@ from hybrid.mediator.record import (
     Issued,
     Result,
 )
+from hybrid.mediator.steps import NewStep
+from hybrid.mediator.waits import Match, listener_of, unlistening
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -89,17 +91,19 @@ def envelope_of(record: FlowRecord) -> Envelope:
     )
 
 
-def timeout_member(flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT) -> bytes:
+def timeout_member(
+    flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT, match: Match | None = None
+) -> bytes:
     """Return how a step's timeout stands in the schedule; the same when it is set and when it is
-    cancelled. `then`: the kind of result that the step has when it fires.
+    cancelled. `then`: the kind of result that the step has when it fires; `match`: what it waits to hear.
     """
-    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT else ())])
+    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT or match else ()), *(match or ())])
 
 
-def member(place: Place, record: FlowRecord, number: int, kind: str) -> bytes:
+def member(place: Place, record: FlowRecord, number: int, step: NewStep | Issued) -> bytes:
     """Return how a step's timer stands in the schedule."""
-    then = FIRED if kind == TIMER else TIMEOUT
-    return timeout_member(record.id, record.run, number, place.mediator, then)
+    then, match = FIRED if step.kind == TIMER else TIMEOUT, Match(*step.match) if step.match else None
+    return timeout_member(record.id, record.run, number, place.mediator, then, match)
 
 
 def towards_end(
@@ -153,13 +157,18 @@ def _over(
 
 def dropped(place: Place, record: FlowRecord, first: int = 1) -> list[Item]:
     """Return the effects by which a flow does not wait any more for what is no message, from this step on:
-    timers go off the schedule. Those of commands go when these are acknowledged.
+    timers go off the schedule, and what waits to hear an event out of the index. The timers of commands go
+    when these are acknowledged.
     """
-    return [
-        cancel(place.keys.timers, member(place, record, number, step.kind))
-        for number, step in record.steps.items()
-        if step.kind not in (COMMAND, UNDO) and number >= first and number not in record.results
-    ]
+    effects: list[Item] = []
+    for number, step in record.steps.items():
+        if step.kind in (COMMAND, UNDO) or number < first or number in record.results:
+            continue
+        effects.append(cancel(place.keys.timers, member(place, record, number, step)))
+        if step.match:
+            listener = listener_of(record, number, step.kind)
+            effects.append(unlistening(place.keys, place.mediator, Match(*step.match), listener))
+    return effects
 
 
 def ended_child(ending: Ending, by: str, at: int) -> Result:
@@ -177,11 +186,11 @@ def reset(record: FlowRecord, first: int = 1) -> list[str]:
         f"{name}:{number}"
         for number in record.steps
         if number >= first
-        for name in ("step", "result", "stuck", "timer")
+        for name in ("step", "result", "stuck", "timer", "wait")
     ]
     gone += [f"waiting:{step.name}" for step in record.steps.values() if step.kind == SIGNAL]
     gone += [f"value:{number}" for number, (_, before) in record.values.items() if before >= first - 1]
-    gone += [f"patch:{name}" for name in record.patches] if first == 1 else []
+    gone += [f"patch:{name}" for name, (_, before) in record.patches.items() if before >= first - 1]
     gone += [f"undo:{number}" for number, undo in record.undos.items() if undo.after >= first - 1]
     return [*gone, "ended", "outcome", "error", "ending", "paused", "asked", "late"]
 

@@ -8,14 +8,13 @@ there, and what it issued newly is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 from zlib import crc32
 
-from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
 from hybrid.errors import (
@@ -32,6 +31,7 @@ from hybrid.errors import (
 from hybrid.ids import child_id, new_id
 from hybrid.mediator.patches import checked_patch, is_new_ground
 from hybrid.mediator.record import (
+    CANCEL_ON,
     CANCELLED,
     CHILD,
     COMMAND,
@@ -44,12 +44,17 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    WAIT,
     Compensation,
     FlowRecord,
     Result,
 )
 from hybrid.mediator.signals import checked_signal
+from hybrid.mediator.steps import PAUSE, NewStep, Race, Step, schema_of
+from hybrid.mediator.surroundings import Surroundings
+from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
+from hybrid.policy import RetryPolicy
 
 
 class Suspended(BaseException):
@@ -63,91 +68,8 @@ class Anew(BaseException):
         self.event = event
 
 
-class NewStep(NamedTuple):
-    """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
-    none) it times out, or fires; of one that sends a message also that, its packed data, and of an event the
-    front door by which it comes in.
-    """
-
-    number: int
-    kind: str
-    name: str
-    timeout: int
-    message: Message | None = None
-    data: bytes = b""
-    front: str = ""
-
-
-def _no_front(event: type[Message]) -> str:
-    raise ApplicationError(f"{event.type_name} is no initiating event")
-
-
-class Surroundings(NamedTuple):
-    """What a run needs beside the record: the catalogue, the largest message (bytes), the time (ms), and the
-    name of the simple mediator by which events of a class come in.
-    """
-
-    catalog: Catalog
-    max_bytes: int
-    now: int
-    front_of: Callable[[type[Message]], str] = _no_front
-
-
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
-PAUSE = object()
-"""What a step yields to the replay when its result is not there yet. Anything else that is yielded is
-foreign."""
-
-
-class Step:
-    """One or more steps under way; awaiting it gives their results. Made by `flow.do`, `all`, `sleep`…"""
-
-    __slots__ = ("_flow", "_numbers", "_single")
-
-    def __init__(self, flow: Flow, numbers: list[int], single: bool) -> None:
-        self._flow = flow
-        self._numbers = numbers
-        self._single = single
-
-    def __await__(self) -> Generator[object, None, Any]:
-        while missing := self.missing():
-            yield from self._flow._pause(missing, len(missing))
-        return self.given()
-
-    def missing(self) -> list[int]:
-        """Return the numbers of those that have no result yet."""
-        results = self._flow.record.results
-        return [number for number in self._numbers if number not in results]
-
-    def done(self) -> int:
-        """Return when (ms) the last of them had its result."""
-        return max((self._flow.record.results[number].done for number in self._numbers), default=0)
-
-    def given(self) -> Any:
-        """Return what awaiting it gives, when nothing is missing any more; or raise."""
-        results = [self._flow._result(number) for number in self._numbers]
-        return results[0] if self._single else results
-
-
-class Race:
-    """Several steps, of which the first to have its result is awaited. Made by `flow.race`."""
-
-    __slots__ = ("_flow", "_steps")
-
-    def __init__(self, flow: Flow, steps: tuple[Step, ...]) -> None:
-        self._flow = flow
-        self._steps = steps
-
-    def __await__(self) -> Generator[object, None, tuple[int, Any]]:
-        while all(missing := [step.missing() for step in self._steps]):
-            yield from self._flow._pause(sorted({number for some in missing for number in some}), need=1)
-        index = int(self._flow._recorded(self._first))
-        return index, self._steps[index].given()
-
-    def _first(self) -> int:
-        """Return which one is first. It stands on record: a re-run finds the results of others there, too."""
-        return min((step.done(), index) for index, step in enumerate(self._steps) if not step.missing())[1]
 
 
 class Flow:
@@ -162,7 +84,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, tuple[Any, int]] = {}
         self.new_undos: dict[int, Compensation] = {}
-        self.new_patches: dict[str, bool] = {}
+        self.new_patches: dict[str, tuple[bool, int]] = {}
         self.waiting: list[int] = []
         self.need = 0
         self._surroundings = surroundings
@@ -174,20 +96,28 @@ class Flow:
         self.unread: MessageError | None = None
         """Why a result can't be read by this program; one of newer code can."""
 
-    def do(self, command: Command, *, timeout: timedelta | float | None = None) -> Step:
+    def do(
+        self, command: Command, *, timeout: timedelta | float | None = None, retry: RetryPolicy | None = None
+    ) -> Step:
         """Send a command; awaiting the step gives the processor's reply (None when it has none).
 
         `timeout` is a timedelta or seconds; when it passes without an acknowledgement, StepTimeout is
         raised. CommandFailed is raised when the command failed and was given up. Steps may be made first
-        and awaited later: their commands run side by side.
+        and awaited later: their commands run side by side. `retry` says how often this command is tried,
+        whatever its handler says.
         """
-        return Step(self, [self._send(command, timeout)], single=True)
+        return Step(self, [self._send(command, timeout, retry)], single=True)
 
-    def all(self, *commands: Command, timeout: timedelta | float | None = None) -> Step:
+    def all(
+        self,
+        *commands: Command,
+        timeout: timedelta | float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Step:
         """Send commands side by side; awaiting the step gives the list of their replies, when all have
-        come.
+        come. `timeout` and `retry` are for each, as in `do`.
         """
-        return Step(self, [self._send(command, timeout) for command in commands], single=False)
+        return Step(self, [self._send(command, timeout, retry) for command in commands], single=False)
 
     def sleep(self, duration: timedelta | float) -> Step:
         """Wait for a time: a timedelta or seconds. It stands on record and needs no process meanwhile;
@@ -203,6 +133,30 @@ class Flow:
         Each signal is for one step, first come first taken; it may have come before. `timeout` as in `do`.
         """
         return Step(self, [self._issue(SIGNAL, checked_signal(name), _ms(timeout))], single=True)
+
+    def wait(
+        self, event: type[Event], *, match: Mapping[str, Any], timeout: timedelta | float | None = None
+    ) -> Step:
+        """Wait for an event that somebody broadcasts; awaiting it gives the event.
+
+        It is the first one of this class, broadcast after the wait was made, whose fields equal those of
+        `match`. A wait that is made before the command that leads to the event hears it for sure, since both
+        go out at once:
+
+            paid = flow.wait(InvoicePaid, match={"order_id": id}, timeout=days(30))
+            await flow.do(SendInvoice(order_id=id))
+            await paid
+
+        The class must be one that the flow declares: `@mediator.flow(…, hears=InvoicePaid)`. `timeout` as in
+        `do`. Raises ApplicationError for a match that can't be.
+        """
+        return Step(self, [self._listen(WAIT, event, match, timeout)], single=True)
+
+    def cancel_on(self, event: type[Event], *, match: Mapping[str, Any]) -> None:
+        """Have an event that somebody broadcasts cancel the flow, with everything undone that it has
+        registered, until it ends. Which event, and what it raises: as `wait`.
+        """
+        self._listen(CANCEL_ON, event, match, None)
 
     def race(self, *steps: Step) -> Race:
         """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
@@ -267,18 +221,19 @@ class Flow:
         *,
         at_most: int = AT_MOST,
         timeout: timedelta | float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> list[Any]:
         """Send many commands, `at_most` side by side; give the replies in the order of the commands.
 
         The next ones are sent when those before have their results, so that a flow is run again once for each
-        `at_most` commands, not for each one. `timeout` is for each, as in `do`.
+        `at_most` commands, not for each one. `timeout` and `retry` are for each, as in `do`.
         """
         if at_most < 1:
             raise ApplicationError(f"flow.map sends at least 1 command at a time, not {at_most}")
         replies: list[Any] = []
         left = iter(commands)
         while some := list(islice(left, at_most)):
-            replies += await self.all(*some, timeout=timeout)
+            replies += await self.all(*some, timeout=timeout, retry=retry)
         return replies
 
     def now(self) -> datetime:
@@ -303,13 +258,13 @@ class Flow:
         self._open()
         patches = self.record.patches
         if checked_patch(name) not in patches:
-            patches[name] = self.new_patches[name] = self._is_new_ground()
-        return patches[name]
+            patches[name] = self.new_patches[name] = self._is_new_ground(), self._steps
+        return patches[name][0]
 
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.waiting = [], {}, []
-        self.new_undos, self.new_patches = {}, {}
+        self.new_steps, self.new_values, self.new_undos, self.new_patches = [], {}, {}, {}
+        self.waiting = []
         self._surroundings = self._surroundings._replace(now=now)
 
     def packed(self, event: Event) -> bytes:
@@ -331,11 +286,22 @@ class Flow:
     def _is_new_ground(self) -> bool:
         return is_new_ground(self.record, self._steps, self._values)
 
-    def _send(self, command: Command, timeout: timedelta | float | None) -> int:
+    def _send(self, command: Command, timeout: timedelta | float | None, retry: RetryPolicy | None) -> int:
         if not isinstance(command, Command):
             raise ApplicationError(f"flow.do takes a Command, got {type(command).__name__}")
+        if not isinstance(retry, RetryPolicy | None):
+            raise ApplicationError(f"flow.do: retry is a RetryPolicy, not {retry!r}")
         data = encode(command, self._surroundings.max_bytes)
-        return self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+        number = self._issue(COMMAND, command.type_name, _ms(timeout), command, data)
+        self._amend(number, retry=retry)
+        return number
+
+    def _listen(self, kind: str, event: Any, match: Any, timeout: timedelta | float | None) -> int:
+        """Return the number of a step that waits to hear an event."""
+        what = wanted(f"flow.{kind.replace('-', '_')}", event, match, self._surroundings.hears)
+        number = self._issue(kind, what.words, _ms(timeout), data=what.values)
+        self._amend(number, match=what.match)
+        return number
 
     def _issue(
         self,
@@ -360,6 +326,11 @@ class Flow:
         elif recorded.schema == schema_of(message) and recorded.checksum != crc32(data):
             raise NonDeterministicFlow(self.id, number, name, f"{name} with other data")
         return number
+
+    def _amend(self, number: int, **facts: Any) -> None:
+        """Say more of a step, if it is new."""
+        if self.new_steps and self.new_steps[-1].number == number:
+            self.new_steps[-1] = self.new_steps[-1]._replace(**facts)
 
     def _pause(self, missing: list[int], need: int) -> Generator[object]:
         """End the run until so many of the missing results have come."""
@@ -387,7 +358,7 @@ class Flow:
         return reply
 
     def _decoded(self, result: Result) -> Message:
-        """Return the message that a result brings; newer code has to read what this program can't."""
+        """Return the message that a result brings. What only newer code can read ends the run."""
         try:
             return self._surroundings.catalog.decode(result.type, result.data, result.schema)
         except (UnknownMessage, NewerMessage) as error:
@@ -397,11 +368,6 @@ class Flow:
     def _open(self) -> None:
         if self.closed:
             raise Suspended
-
-
-def schema_of(message: Message | None) -> int:
-    """Return the schema version of a step's message; 1 when it has none."""
-    return message.type_version if message else 1
 
 
 def foreign(thing: object) -> ForeignAwait:

@@ -6,8 +6,7 @@ mediator, code                            who carries it out, and the version of
 version                                   raised by every advance; who comes with an older one loads again
 run, state, started, ended (ms)           state: see below; it is over when `ended` is there
 need                                      how many results are awaited
-step:N                                    msgpack [name, checksum, sent (ms), timeout (ms), kind, schema]; the
-                                          last two only of what is no command of schema version 1
+step:N                                    msgpack Issued, without what goes without saying (a command)
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack [what flow.now(), random() or uuid() gave, steps before]
 undo:N                                    msgpack Compensation, registered and not yet sent
@@ -18,7 +17,10 @@ signal:ID                                 msgpack Result, of a signal; empty whe
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
-patch:NAME                                1 or 0, what flow.patched(NAME) gave
+patch:NAME                                msgpack [what flow.patched(NAME) gave, steps before]
+wait:N                                    of a step that waits to hear an event: since when (ms), on its own
+                                          shard and on others
+heard:ID                                  of an event that was heard: the newest step that could hear it then
 stuck:N, error                            why step N, or the flow itself, does not go on
 outcome                                   msgpack [type, schema, data] of the event it ended with
 """
@@ -38,10 +40,12 @@ so that no flow stays in that state."""
 IN_REPAIR = "in repair by "
 """How a stuck step's reason begins while a program tries to repair the command."""
 COMMAND, TIMER, SIGNAL, CHILD, UNDO = "command", "timer", "signal", "child", "undo"
+WAIT, CANCEL_ON = "wait", "cancel-on"
 """The kinds of steps: a command is acknowledged by its processor, a timer fires, a signal comes from
-outside, a child is another flow, an undo is a command that makes up for what was done."""
+outside, a child is another flow, an undo is a command that makes up for what was done; a wait hears an event
+that somebody broadcasts, and so does what the flow is cancelled on, which has no result."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
-FIRED, SIGNALLED = "fired", "signalled"
+FIRED, SIGNALLED, HEARD = "fired", "signalled", "heard"
 """The kinds of results. That of a child which was not completed is the state in which it ended."""
 
 
@@ -93,7 +97,7 @@ class Ending(NamedTuple):
 
 class Result(NamedTuple):
     """How a step ended: by a reply, by nothing (acknowledged without one), by timeout, given up, fired (a
-    timer), or signalled. Times in ms.
+    timer), signalled, or heard: then `by` is the event's id. Times in ms.
     """
 
     kind: str
@@ -117,7 +121,7 @@ class Result(NamedTuple):
 
 class Issued(NamedTuple):
     """A step on record: its name (of a command its type), a checksum of the command's data, when it was
-    issued, and after what time (ms, 0: none) it times out, or fires; of a command its schema version.
+    issued, and after what time (ms, 0: none) it times out, or fires; the schema version of what it sent.
     """
 
     name: str
@@ -126,11 +130,14 @@ class Issued(NamedTuple):
     timeout: int = 0
     kind: str = COMMAND
     schema: int = 1
+    match: tuple[str, str, bytes] | None = None
+    """Of what waits to hear an event: a Match (see waits.py)."""
 
     @property
     def label(self) -> str:
         """What people call it."""
-        return self.name if self.kind in (COMMAND, TIMER) else f"{self.kind} {self.name}"
+        kind = self.kind.replace("-", " ")
+        return self.name if self.kind in (COMMAND, TIMER) else f"{kind} {self.name}"
 
     @property
     def is_from_outside(self) -> bool:
@@ -139,8 +146,9 @@ class Issued(NamedTuple):
 
     def packed(self) -> bytes:
         """Return it as it stands in the record: that it is a command of version 1 goes without saying."""
-        usual = self.kind == COMMAND and self.schema == 1
-        return pack(self[:4] if usual else self[:5] if self.schema == 1 else tuple(self))
+        if self.match:
+            return pack(tuple(self))
+        return pack(self[:6] if self.schema != 1 else self[:5] if self.kind != COMMAND else self[:4])
 
 
 @dataclass(slots=True)
@@ -157,11 +165,12 @@ class FlowRecord:
     values: dict[int, tuple[Any, int]] = field(default_factory=dict)
     """What flow.now() and its like gave, and after how many steps."""
     undos: dict[int, Compensation] = field(default_factory=dict)
-    patches: dict[str, bool] = field(default_factory=dict)
     ending: Ending | None = None
     paused: Deed | None = None
     asked: Deed | None = None
     parent: tuple[str, int, int, str] | None = None
+    patches: dict[str, tuple[bool, int]] = field(default_factory=dict)
+    """What flow.patched() gave, and after how many steps."""
     waits: set[int] = field(default_factory=set)
     stuck: dict[int, str] = field(default_factory=dict)
     signals: dict[str, Result | None] = field(default_factory=dict)
@@ -195,7 +204,8 @@ class FlowRecord:
     @property
     def outstanding(self) -> set[int]:
         """The steps that were issued and whose result is not known."""
-        return self.steps.keys() - self.results.keys()
+        open = self.steps.keys() - self.results.keys()
+        return {number for number in open if self.steps[number].kind != CANCEL_ON}
 
     @property
     def failed(self) -> dict[int, str]:
@@ -236,7 +246,7 @@ class FlowRecord:
             else:
                 record.facts[name] = value.decode()
         record.begun = "type" in record.facts
-        record.counted = "" if record.ended else record.facts.get("code", "")
+        record.counted = "" if record.ended or record.ending else record.facts.get("code", "")
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
@@ -251,7 +261,7 @@ class FlowRecord:
         elif name == "undo":
             self.undos[int(of)] = Compensation(*unpack(value))
         elif name == "patch":
-            self.patches[of] = value == b"1"
+            self.patches[of] = tuple(unpack(value))
         elif name == "stuck":
             self.stuck[int(of)] = value.decode()
         elif name == "signal":

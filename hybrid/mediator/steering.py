@@ -15,6 +15,7 @@ from hybrid.keys import Keys
 from hybrid.mediator.advance import advance
 from hybrid.mediator.ending import Place, dropped, envelope_of, reset, told
 from hybrid.mediator.record import (
+    CANCEL_ON,
     CANCELLED,
     CHILD,
     COMMAND,
@@ -28,6 +29,7 @@ from hybrid.mediator.record import (
 )
 from hybrid.mediator.replay import Progress
 from hybrid.mediator.versions import counted_anew
+from hybrid.mediator.waits import Match, listener_of, listening
 from hybrid.streams.transitions import (
     Awaited,
     Item,
@@ -107,12 +109,14 @@ def restarting(keys: Keys, record: FlowRecord, deed: Deed, step: int, code: int,
     if code:
         fields += ["code", str(code)]
     wake = wake_up(keys, place.mediator, record.id)
+    new = str(code or record.facts.get("code", ""))
     effects = [
+        *counted_anew(keys, record, record.facts, new),
         keep(key, keys.past(record.id, record.run), keep_ms),
         *dropped(place, record, step),
+        *_still_cancelled_on(place, record, step),
         hdel(key, *reset(record, step)),
         await_results(key, fields, Awaited(), 0, wake),
-        *counted_anew(keys, record, {**record.facts, "code": str(code or record.facts["code"])}, over=False),
         _told(keys, record, deed, RESTART, step, code),
     ]
     if record.ended:
@@ -156,6 +160,17 @@ def _restartable(record: FlowRecord, step: int) -> None:
                 f"has step {number} ({steps[number].label}) under way, which would be done twice: wait for"
                 " it, or cancel the flow now and restart it then",
             )
+
+
+def _still_cancelled_on(place: Place, record: FlowRecord, before: int) -> list[Item]:
+    """Return the effects by which a flow, which may have ended, is cancelled on the same events again that it
+    was before this step.
+    """
+    return [
+        listening(place.keys, place.mediator, Match(*step.match), listener_of(record, number, step.kind))
+        for number, step in record.steps.items()
+        if step.match and step.kind == CANCEL_ON and number < before
+    ]
 
 
 def _open(record: FlowRecord) -> None:

@@ -23,6 +23,10 @@ workers."""
 REPLAYED = b"replayed"
 """The field of an entry that is history to its group: set when it is read, and stays with the message."""
 
+BROADCAST = b"broadcast"
+"""The field of an entry that a mediator hears by a topic: set when it is read, and stays with the message, so
+that one which was handed back is not taken for an initiating event."""
+
 
 class Taker(Protocol):
     """What a lane hands its deliveries to: a runner."""
@@ -110,6 +114,8 @@ class Lane:
         """Called when a delivery that was given again is out of work."""
         self.ordered: dict[str, str] = {}
         """The field by which messages of a type keep their order, by type; of a lane that keeps one."""
+        self.heard = False
+        """Whether what comes in is a broadcast that a mediator hears for its flows."""
         self._concurrency = concurrency
         self._least = self._ahead = max(1, concurrency // 4)
         self._ended = 0
@@ -135,6 +141,8 @@ class Lane:
                 delivery = Delivery(self, entry, fields, taken, taken_over)
                 self.in_work[entry] = delivery
                 deliveries.append(delivery)
+        for delivery in deliveries if self.heard else ():
+            delivery.fields[BROADCAST] = b"1"
         if self.history and deliveries:
             _mark(deliveries, self.history)
         if self.ordered:

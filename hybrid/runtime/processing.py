@@ -18,7 +18,7 @@ from hybrid.ids import derived_id
 from hybrid.mediator.ending import timeout_member
 from hybrid.mediator.record import NOTHING, REPLY, Result
 from hybrid.messages import Event, Message
-from hybrid.policy import Decision, Done, Outcome, Raised, Repair, Retry, Succeeded, decide
+from hybrid.policy import Decision, Done, Outcome, Raised, Repair, Retry, RetryPolicy, Succeeded, decide
 from hybrid.processor import Processor
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.invoke import Bound
@@ -58,6 +58,8 @@ class ProcessorRunner(Runner):
             try:
                 envelope = self.envelope(delivery)
                 gate = self._gate(envelope)
+                if envelope.retry:
+                    RetryPolicy.read(envelope.retry)
                 message = self.decode(envelope, delivery)
             except Exception as error:  # whatever is wrong with a message, the next one goes on
                 self.turn_away(delivery, error)
@@ -95,7 +97,8 @@ class ProcessorRunner(Runner):
         finally:
             gate.running -= 1
             self._start_next(gate)
-        self._settle_decision(gate.bound, delivery, decide(outcome, envelope.attempt, gate.bound.retry))
+        policy = RetryPolicy.read(envelope.retry) if envelope.retry else gate.bound.retry
+        self._settle_decision(gate.bound, delivery, decide(outcome, envelope.attempt, policy))
 
     def _start_next(self, gate: Gate) -> None:
         """Start what has waited longest, unless nobody waits for it any more."""

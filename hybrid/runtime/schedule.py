@@ -18,6 +18,7 @@ from hybrid.codec import unpack
 from hybrid.errors import ScheduleError, ServerError
 from hybrid.keys import Keys
 from hybrid.mediator.record import TIMEOUT, Result
+from hybrid.mediator.waits import Listener, Match, unlistening
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
 
@@ -97,8 +98,10 @@ class Schedule:
         keys = self._shard.keys
         flow, run, step, mediator, *then = unpack(member)
         value = Result(then[0] if then else TIMEOUT, done=self._workplace.clock.now()).packed()
-        effect = result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))
-        return Transition((), [fire(keys.timers, member)], [effect])
+        effects = [result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))]
+        if match := then[1:]:
+            effects.append(unlistening(keys, mediator, Match(*match), Listener(flow, run, step)))
+        return Transition((), [fire(keys.timers, member)], effects)
 
 
 def again(keys: Keys, component: str, member: bytes) -> Transition:

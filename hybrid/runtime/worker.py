@@ -17,7 +17,7 @@ from hybrid.errors import ApplicationError, ServerError, StoreMismatch
 from hybrid.keys import QUEUE_GROUP
 from hybrid.mediator.versions import check_versions, running
 from hybrid.messages import Event
-from hybrid.positions import position
+from hybrid.positions import NOW, position
 from hybrid.processor import Handler
 from hybrid.resources import Resource, open_resources
 from hybrid.runtime.advancing import MediatorRunner
@@ -178,6 +178,7 @@ class Worker:
                 if front := topology.fronts.get(name):
                     lane.ordered = {cls.type_name: field for cls, field in front.ordered.items()}
                 queues.append(lane)
+                self._read(name, [self._heard(shard, runner, event) for event in topology.topics_of(name)])
                 continue
             for command in processor.commands:
                 handler = processor.handlers[command]
@@ -209,6 +210,14 @@ class Worker:
         lane.start, lane.asked, lane.ordered = handler.start, handler.wants_context, _ordered(handler)
         return lane
 
+    def _heard(self, shard: Shard, runner: Runner, event: type[Event]) -> Lane:
+        """Return the lane of an event that a mediator's flows wait for; a new group begins now, since none
+        waits for what was before.
+        """
+        lane = Lane(shard, shard.keys.topic(event.type_name), runner, runner.component, BASE)
+        lane.start, lane.heard = NOW, True
+        return lane
+
     def _every_instance(self) -> list[Ear]:
         processors = self._workplace.topology.processors
         handlers = [
@@ -221,7 +230,7 @@ class Worker:
         if name in topology.fronts:
             return FrontRunner(topology.fronts[name], shard, workplace)
         if name in topology.mediators:
-            return MediatorRunner(topology.mediators[name], shard, workplace)
+            return MediatorRunner(topology.mediators[name], shard, workplace, self._store.shards)
         if name in topology.fixers:
             return RepairRunner(topology.fixers[name], shard, workplace)
         return ProcessorRunner(topology.processors[name], shard, workplace)

@@ -11,6 +11,9 @@ from hybrid.streams.connection import AT_ONCE, plain_errors
 from hybrid.streams.link import Client
 from hybrid.streams.scripts import Entries, call_script, entries_of, pairs
 
+PAGE = 1_000
+"""Members of a sorted set that are read at once."""
+
 
 class Queries:
     """Reads on one client. Every method may raise ServerUnavailable or ServerError."""
@@ -94,6 +97,23 @@ class Queries:
     async def ranked(self, zset: str, start: int, most: int) -> Sequence[bytes]:
         """Return members of a sorted set, of equal scores in the order of their bytes, from a rank on."""
         return await self._one("ZRANGE", zset, start, start + most - 1)  # type: ignore[no-any-return]
+
+    async def prefixed(self, sought: Sequence[tuple[str, bytes]]) -> list[list[bytes]]:
+        """Return the members of sorted sets that begin with a prefix, for pairs of set and prefix: all of one
+        score, and with nothing but ASCII behind the prefix.
+        """
+        found: list[list[bytes]] = [[] for _ in sought]
+        after = {place: b"[" + prefix for place, (_, prefix) in enumerate(sought)}
+        while after:
+            ranges = [
+                ("ZRANGEBYLEX", sought[place][0], first, b"(%s\xff" % sought[place][1], "LIMIT", 0, PAGE)
+                for place, first in after.items()
+            ]
+            pages = dict(zip(after, await self._many(ranges), strict=True))
+            for place, page in pages.items():
+                found[place] += page
+            after = {place: b"(" + page[-1] for place, page in pages.items() if len(page) == PAGE}
+        return found
 
     async def size(self, zset: str) -> int:
         """Return the number of members of a sorted set."""

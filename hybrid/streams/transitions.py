@@ -23,6 +23,9 @@ _KEYS = {
     "readmit": 3,
     "unpaused": 1,
     "keep": 2,
+    "hear": 3,
+    "listen": 4,
+    "unlisten": 2,
 }
 """How many keys an item names, where it is more than one."""
 
@@ -105,6 +108,40 @@ def new_signal(flow: str, id: str, value: bytes) -> Item:
     return "signal", flow, id, value
 
 
+class Waiting(NamedTuple):
+    """A step that waits to hear an event: the index where it stands, the count of what events are matched by,
+    how it stands in the index, and by what it matches.
+    """
+
+    waits: str
+    matches: str
+    member: bytes
+    described: str
+
+
+class Heard(NamedTuple):
+    """An event that is heard by a step of a flow's run: its id, when it was broadcast (ms), on the flow's
+    shard or another one; `newest` is the highest step of the flow that hears it.
+    """
+
+    flow: str
+    run: int
+    step: int
+    newest: int
+    id: str
+    at: int
+    elsewhere: bool
+
+
+def hear(waiting: Waiting, heard: Heard) -> Item:
+    """Claim: this event, broadcast since the step waits, is the first that it hears."""
+    waits, matches, member, described = waiting
+    flow, run, step, newest, id, at, elsewhere = heard
+    return (
+        "hear", waits, matches, flow, member, described, str(run), str(step), newest, id, at, int(elsewhere)
+    )  # fmt: skip
+
+
 def add(stream: str, counter: str, fields: list[Any]) -> Item:
     """Effect: append an entry; `counter` (may be "") goes up by one."""
     return "add", stream, counter, fields
@@ -166,6 +203,17 @@ def expect(at: Signalled, step: int, timer: bytes, wake: Wake) -> Item:
 def arrive(at: Signalled, id: str, wake: Wake) -> Item:
     """Effect: a signal (claimed as new) goes to the first step that waits for one, now or later."""
     return "arrive", at.flow, wake.queue, at.timers, at.name, id, wake.counter, wake.fields
+
+
+def listen(waiting: Waiting, topic: str, flow: str, step: int) -> Item:
+    """Effect: a step waits to hear what is broadcast from now on."""
+    waits, matches, member, described = waiting
+    return "listen", waits, matches, topic, flow, member, described, str(step)
+
+
+def unlisten(waiting: Waiting) -> Item:
+    """Effect: a step does not wait to hear anything any more."""
+    return "unlisten", *waiting
 
 
 def stuck(flow: str, run: int, step: str, reason: bytes) -> Item:

@@ -8,8 +8,10 @@ from hybrid.errors import ServerError
 from hybrid.streams.scripts import Send
 from hybrid.streams.transitions import (
     Awaited,
+    Heard,
     Signalled,
     Transition,
+    Waiting,
     Wake,
     ack,
     add,
@@ -20,8 +22,10 @@ from hybrid.streams.transitions import (
     expect,
     fire,
     hdel,
+    hear,
     hset,
     is_open,
+    listen,
     log,
     new_signal,
     packed,
@@ -31,6 +35,7 @@ from hybrid.streams.transitions import (
     still,
     stuck,
     take,
+    unlisten,
     version,
     zadd,
     zrem,
@@ -455,4 +460,81 @@ class TestSignals:
         assert await bench.settle(sent("a")) == [-1]
         bench.raw.delete(flow)
         assert await bench.settle(sent("a")) == [-1]
+        assert not bench.raw.exists(flow)
+
+
+class TestWaits:
+    @pytest.fixture
+    def where(self, bench):
+        return Waiting(bench.keys.waits("m", "said"), bench.keys.matches("m"), b"\x00d1wf/1/1", "said text")
+
+    @pytest.fixture
+    async def waits(self, bench, flow, where):
+        """A step that waits, since its topic's last entry of ms 1000."""
+        bench.raw.xadd(bench.keys.topic("said"), {"a": "b"}, id="1000-7")
+        bench.raw.hset(flow, "result:1", "")
+        await bench.settle(Transition(effects=[listen(where, bench.keys.topic("said"), flow, 1)]))
+        return where
+
+    def heard(self, flow, **facts):
+        given = {"run": 1, "step": 1, "newest": 1, "id": "e1", "at": 1001, "elsewhere": False} | facts
+        return Heard(flow, **given)
+
+    def index(self, bench, where):
+        return bench.raw.zrange(where.waits, 0, -1), bench.raw.hgetall(where.matches)
+
+    async def hears(self, bench, where, heard):
+        (code,) = await bench.settle(Transition(claims=[hear(where, heard)]))
+        return code == 1
+
+    async def test_it_stands_in_the_index_once(self, bench, flow, waits):
+        await bench.settle(Transition(effects=[listen(waits, bench.keys.topic("said"), flow, 1)]))
+        assert self.index(bench, waits) == ([waits.member], {b"said text": b"1"})
+        here, there = record(bench, flow)["wait:1"].split()
+        assert int(here) == 1001
+        assert abs(int(there) - bench.raw.time()[0] * 1000) < 60_000
+
+    async def test_an_event_is_heard_once(self, bench, flow, waits):
+        assert await self.hears(bench, waits, self.heard(flow))
+        assert not await self.hears(bench, waits, self.heard(flow))
+        assert self.index(bench, waits) == ([], {})
+        assert record(bench, flow)["heard:e1"] == "1"
+        assert "wait:1" not in record(bench, flow)
+
+    async def test_what_others_match_by_stays(self, bench, flow, waits):
+        other = waits._replace(member=b"\x00d2wg/1/1")
+        await bench.settle(Transition(effects=[listen(other, bench.keys.topic("said"), flow, 9)]))
+        assert await self.hears(bench, waits, self.heard(flow))
+        assert self.index(bench, waits) == ([other.member], {b"said text": b"1"})
+        await bench.settle(Transition(effects=[unlisten(other), unlisten(other)]))
+        assert self.index(bench, waits) == ([], {})
+
+    async def test_not_what_was_before(self, bench, flow, waits):
+        assert not await self.hears(bench, waits, self.heard(flow, at=1000))
+        now = int(record(bench, flow)["wait:1"].split()[1])
+        assert not await self.hears(bench, waits, self.heard(flow, at=now - 1_001, elsewhere=True))
+        assert self.index(bench, waits)[0] == [waits.member]
+        assert await self.hears(bench, waits, self.heard(flow, at=now - 1_000, elsewhere=True))
+
+    async def test_the_topic_is_empty(self, bench, flow, where):
+        bench.raw.hset(flow, "result:1", "")
+        await bench.settle(Transition(effects=[listen(where, bench.keys.topic("said"), flow, 1)]))
+        here, there = record(bench, flow)["wait:1"].split()
+        assert here == there
+
+    async def test_one_heard_before_is_not_for_a_step_made_since(self, bench, flow, waits):
+        bench.raw.hset(flow, mapping={"heard:e1": 0, "result:1": ""})
+        assert not await self.hears(bench, waits, self.heard(flow))
+        assert await self.hears(bench, waits, self.heard(flow, id="e2"))
+
+    @pytest.mark.parametrize("gone", [{"run": 2}, {"result:1": "x"}])
+    async def test_one_that_waits_no_more_is_taken_out(self, bench, flow, waits, gone):
+        bench.raw.hset(flow, mapping=gone)
+        assert not await self.hears(bench, waits, self.heard(flow))
+        assert self.index(bench, waits) == ([], {})
+
+    async def test_one_whose_flow_is_forgotten_is_taken_out(self, bench, flow, waits):
+        bench.raw.delete(flow)
+        assert not await self.hears(bench, waits, self.heard(flow))
+        assert self.index(bench, waits) == ([], {})
         assert not bench.raw.exists(flow)

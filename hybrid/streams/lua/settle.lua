@@ -90,6 +90,33 @@ function claim.signal(c)
   return call('HSETNX', c[2], 'signal:' .. c[3], c[4]) == 1
 end
 
+-- take a step that waits to hear an event out of the index; count what events are matched by
+local function unlisten(waits, matches, member, described)
+  if call('ZREM', waits, member) == 0 then return false end
+  if call('HINCRBY', matches, described, -1) <= 0 then call('HDEL', matches, described) end
+  return true
+end
+
+-- {hear, waits, matches, flow, member, described, run, step, newest, id, at, elsewhere}: this event is the first one that
+-- the step hears. Not if it was broadcast before the step waited, nor if the flow has heard it before: then only steps up
+-- to the `newest` of that time may, so that one that comes again is not taken for another. The clocks of other shards'
+-- servers may be off by a second.
+function claim.hear(c)
+  local flow, step, id = c[4], c[8], 'heard:' .. c[10]
+  local was = call('HMGET', flow, 'run', 'result:' .. step, 'wait:' .. step, id)
+  if was[1] ~= c[7] or not was[3] or (was[2] or '') ~= '' then
+    unlisten(c[2], c[3], c[5], c[6])
+    return false
+  end
+  local here, there = was[3]:match('^(%d+) (%d+)$')
+  local since = c[12] == 1 and there - 1000 or tonumber(here)
+  if c[11] < since or (was[4] and tonumber(step) > tonumber(was[4])) then return false end
+  if not unlisten(c[2], c[3], c[5], c[6]) then return false end
+  call('HDEL', flow, 'wait:' .. step)
+  call('HSETNX', flow, id, c[9])
+  return true
+end
+
 -- {add, stream, counter, fields}
 function effect.add(e)
   call('XADD', e[2], '*', unpack(e[4]))
@@ -216,6 +243,20 @@ function effect.arrive(e)
   push(e[2], 'untaken:' .. e[5], e[6])
   meet(e[2], e[3], e[4], e[5], e[7], e[8])
 end
+
+-- {listen, waits, matches, topic, flow, member, described, step}: the step waits to hear what is broadcast from now on: on
+-- this shard after the newest entry of the topic, on others after now
+function effect.listen(e)
+  if call('ZADD', e[2], 0, e[6]) == 1 then call('HINCRBY', e[3], e[7], 1) end
+  local last = call('XREVRANGE', e[4], '+', '-', 'COUNT', 1)[1]
+  local time = call('TIME')
+  local at = time[1] * 1000 + math.floor(time[2] / 1000)
+  local since = last and math.min(last[1]:match('^%d+') + 1, at) or at
+  call('HSET', e[5], 'wait:' .. e[8], string.format('%.0f %.0f', since, at))
+end
+
+-- {unlisten, waits, matches, member, described}: the step waits no more
+function effect.unlisten(e) unlisten(e[2], e[3], e[4], e[5]) end
 
 -- {stuck, flow, run, step, reason}: say on the flow's record why the step has no result yet
 function effect.stuck(e)
