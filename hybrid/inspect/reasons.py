@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hybrid.ids import child_id
-from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TIMER, UNDO, FlowRecord, Issued
+from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TIMER, UNDO, WAIT, FlowRecord, Issued
 from hybrid.topology import Topology
+
+_WHAT = {SIGNAL: "the signal", WAIT: "the event", CHILD: "its child"}
 
 
 class Reason(NamedTuple):
@@ -46,7 +48,8 @@ def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> s
     if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
     child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""
-    return f"it waits for {'the ' if step.kind == SIGNAL else ''}{step.label}{child}"
+    what = _WHAT.get(step.kind, step.kind)
+    return f"it waits for {what} {step.name}{child}"
 
 
 def _processor(topology: Topology, type: str) -> str:

@@ -122,6 +122,8 @@ def test_many_failed_ones_are_retried(shop, still):
     said = shop("flows", "retry", "--state", "failed", "--step", "work", "--yes", "--as", "ann")
     assert (said.code, said.out.count("  retried\n")) == (0, 3)
     until(shop, lambda: {state(shop, f"f{n}") for n in range(3)} == {"completed"})
+    assert deeds(shop, "f1") == [("retry", "ann", "")]
+    assert "retried step 1 by ann\n" in shop("flows", "show", "f1").out
     assert shop("flows", "retry", "f1").out == "f1  refused: flow f1 has nothing at the desk\n"
 
 
