@@ -70,7 +70,11 @@ def flows(ctx: typer.Context, options: Listed) -> None:
 @app.command(name="list", epilog=EXAMPLES)
 @taking(Listed)
 def list_flows(ctx: typer.Context, options: Listed) -> None:
-    """List flows: the unfinished ones first, then those that ended, newest first."""
+    """List flows: the unfinished ones first, then those that ended, newest first.
+
+    The options are a query, which each of the verbs takes, too: `hybrid flows cancel
+    --type place-order --older-than 2d`.
+    """
     listed(ctx, options)
 
 

@@ -20,6 +20,8 @@ from hybrid.mediator.record import (
 )
 from hybrid.topology import Topology
 
+_WHAT = {SIGNAL: "the signal", WAIT: "the event", CHILD: "its child"}
+
 
 class Reason(NamedTuple):
     """One reason why a flow does not go on: its step (0: the flow itself), and until when (ms) at the most; 0
@@ -62,7 +64,8 @@ def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> s
     if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
     child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""
-    return f"it waits for {'the ' if step.kind == SIGNAL else ''}{step.label}{child}"
+    what = _WHAT.get(step.kind, step.kind)
+    return f"it waits for {what} {step.name}{child}"
 
 
 def _processor(topology: Topology, type: str) -> str:
