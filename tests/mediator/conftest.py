@@ -1,10 +1,12 @@
 """The world of a test: its own store on the session's server."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from hybrid import Settings
+from hybrid import App, Settings
+from hybrid.testing import TestBed
 from tests.runtime.world import World
 
 
@@ -12,3 +14,9 @@ from tests.runtime.world import World
 def world(fresh: str, settings: Settings, raw: Any) -> World:
     """The world of this test."""
     return World(fresh, settings, raw)
+
+
+@pytest.fixture
+def bed_of(fresh: str, url: str) -> Callable[..., TestBed]:
+    """Make a test bed of components, to be opened; no key may be left of it."""
+    return lambda *components: TestBed(App(fresh, components), redis_url=url)
