@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from cli.environment import Environment, run
 from cli.following import NOT_ENDED, Following, following
 from cli.output import err, out
+from cli.progress import progress
 from cli.reading import BadInput, Incoming, Lines, Reader
 from cli.rows import Rows
 from hybrid.client import BATCH, Client, Receipt
@@ -94,7 +91,7 @@ class Bulk:
 
     async def _work(self) -> None:
         app = self._env.application()
-        with self._progress() as bar:
+        with progress() as bar:
             sending = bar.add_task("sent", total=self.count)
             async with AsyncExitStack() as stack:
                 store = await stack.enter_async_context(app.store())
@@ -144,16 +141,6 @@ class Bulk:
             "\n".join(json.dumps(fact) for fact in facts)
             if self._as_data
             else "\n".join(r.id for r in receipts)
-        )
-
-    def _progress(self) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        return Progress(
-            *columns,
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-            redirect_stdout=sys.stdout.isatty(),  # ids go above the bar, unless they go into a file
         )
 
     def _summary(self, seconds: float) -> None:

@@ -49,8 +49,8 @@ def _flows(env: Environment) -> list[str]:
         return []
 
     async def work() -> list[str]:
-        async with env.store() as (_, store):
-            return [flow.id for flow in await summaries(store, most=NEWEST)]
+        async with env.store() as (app, store):
+            return [flow.id for flow in await summaries(store, app.topology, most=NEWEST)]
 
     return run(work)
 

@@ -22,7 +22,19 @@ BROKEN_PIPE = 141
 WIDE = 2_000
 """How wide a picture may be that is no terminal's: nothing is cut."""
 _GREEN = ("completed", "acknowledged", "done", "good", "right", "alive", "sent back", "repaired")
-_YELLOW = ("refused", "retried", "note", "timed out", "expired", "already handled", "in repair", "discarded")
+_YELLOW = (
+    "refused",
+    "paused",
+    "undoing",
+    "cancelled",
+    "retried",
+    "note",
+    "timed out",
+    "expired",
+    "already handled",
+    "in repair",
+    "discarded",
+)
 _RED = ("failed", "wrong", "gone")
 STYLES = {
     **dict.fromkeys(_GREEN, "green"),

@@ -203,7 +203,7 @@ async def _report(app: App, store: Store, course: Course, reader: PulseReader) -
     seconds = time.monotonic() - course.began
     pulse = await reader.take()
     verdicts = await judge(store, app.topology, pulse, expected())
-    orders = percentiles(await order_times(store, "place-order"))
+    orders = percentiles(await order_times(store, app.topology, "place-order"))
     return Report(round(seconds, 2), pulse, orders, percentiles(reader.spans), tuple(verdicts))
 
 

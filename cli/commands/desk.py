@@ -17,17 +17,15 @@ from cli.desk.choosing import (
     Component,
     Id,
     InGroup,
-    Json,
     Since,
     Type,
-    Where,
     selection,
     there,
 )
 from cli.desk.editing import by_words, edit_by_words, edit_in_editor, picture
 from cli.desk.pictures import FAILURES, GROUPS, LOG, failure_rows, group_rows, log_rows, whole
 from cli.environment import environment, run
-from cli.options import taking
+from cli.options import Json, Where, taking
 from cli.output import as_json, err, show, table
 from hybrid.inspect.actions import ARCHIVE, DISCARD, EDIT, RESTORE, RETRY
 from hybrid.inspect.desk import Group, Selection, count, groups, newest

@@ -17,11 +17,12 @@ from hybrid.codec import encode, shown
 from hybrid.envelope import Envelope
 from hybrid.inspect.wiring import named_in
 from hybrid.mediator.classes import SIMPLE, EventClass
-from hybrid.mediator.flow import Flow, Surroundings
+from hybrid.mediator.flow import Flow
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import CANCEL_ON, WAIT, FlowRecord
 from hybrid.mediator.replay import replay
 from hybrid.mediator.steps import NewStep
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.messages import Command, Event, Message, kebab
 from hybrid.topology import Topology
 

@@ -8,9 +8,10 @@ import typer
 
 from cli.commands.desk import Listed, listed
 from cli.desk.acting import Staging, Telling, at_desk, retry_all
-from cli.desk.choosing import Chosen, Component, Id, Ids, Json, Type, there
+from cli.desk.choosing import Chosen, Component, Id, Ids, Type, there
 from cli.desk.pictures import whole
 from cli.environment import environment, run
+from cli.options import Json
 from cli.output import as_json, show
 from cli.reading import BadInput
 from hybrid.inspect.actions import RETRY

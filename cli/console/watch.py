@@ -18,7 +18,7 @@ from cli.console.state import State, pressed
 from cli.console.terminal import Keys
 from cli.console.views import ALL, GROUP, rows_of
 from cli.desk.acting import line
-from cli.desk.choosing import user
+from cli.options import user
 from cli.output import clock, out
 from hybrid import App
 from hybrid.broker.shard import Store

@@ -11,6 +11,7 @@ from hybrid.broker.shard import Store
 from hybrid.inspect.flows import summaries
 from hybrid.inspect.loose import loose_flows
 from hybrid.inspect.pulse import Pulse
+from hybrid.inspect.query import Query
 from hybrid.inspect.status import status
 from hybrid.topology import Topology
 from processors.summary import summary
@@ -73,9 +74,9 @@ def differences(expected: Any, found: Any, place: str = "") -> list[str]:
     return [] if expected == found else [f"{place}: expected {expected}, found {found}"]
 
 
-async def order_times(store: Store, type: str) -> list[int]:
+async def order_times(store: Store, topology: Topology, type: str) -> list[int]:
     """Return how long (ms) each flow of this type took, from sent to ended."""
-    found = await summaries(store, type=type, most=100_000)
+    found = await summaries(store, topology, Query(type=type, ended=True), most=100_000)
     return [flow.ended - flow.sent for flow in found if flow.ended]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import typer
 
 from cli import completion
 from cli.moments import stream_id
+from cli.options import Json, Where, Who, Yes, pairs, user
 from cli.output import clock
 from cli.reading import BadInput
 from hybrid.broker.shard import Store
@@ -29,15 +29,10 @@ Ids = Annotated[
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="As in the list, or the id of the message or its flow.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Archived = Annotated[bool, typer.Option("--archived", help="Those that were put away instead.")]
 Type = Annotated[str, typer.Option(help="Only messages of a type.", autocompletion=completion.types)]
 Component = Annotated[str, typer.Option(help="Only those that failed in a component.")]
 Since = Annotated[str, typer.Option(help="Only what failed since: so long ago (1h, 2d), or a time.")]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FIELD=VALUE", help="Only where the data shows this; may be repeated."),
-]
 InGroup = Annotated[
     str, typer.Option(metavar="GROUP", help="Only one group: its id in `hybrid desk`, or its fingerprint.")
 ]
@@ -54,9 +49,9 @@ class Chosen:
     component: Component = ""
     since: Since = ""
     where: Where = None
-    who: Annotated[str, typer.Option("--as", metavar="NAME", help="Who does it; otherwise $USER.")] = ""
+    who: Who = ""
     reason: Annotated[str, typer.Option(help="Why; it stands in `hybrid desk log`.")] = ""
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    yes: Yes = False
     as_data: Json = False
 
     def selection(self, archived: bool = False) -> Selection | None:
@@ -89,17 +84,7 @@ def selection(
     """Return the selection that options mean. Raises BadInput and SettingsError."""
     now = int(time.time() * 1000)
     moment = stream_id("--since", since.removesuffix("-ago"), now) if since else "0"
-    return Selection(
-        group, kebab(type), component, int(moment.partition("-")[0]), _pairs(where or []), archived
-    )
-
-
-def user() -> str:
-    """Return who is at this terminal."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"
+    return Selection(group, kebab(type), component, int(moment.partition("-")[0]), pairs(where), archived)
 
 
 async def there(store: Store, topology: Topology, id: str) -> list[FailureView]:
@@ -126,10 +111,3 @@ async def orders(
     chosen = {view.id: view for id in ids for view in await there(store, topology, id)}
     for view in chosen.values():
         yield Order(view)
-
-
-def _pairs(words: list[str]) -> tuple[tuple[str, str], ...]:
-    for word in words:
-        if "=" not in word.strip("="):
-            raise BadInput(f"--where {word!r} is no FIELD=VALUE")
-    return tuple((word.partition("=")[0], word.partition("=")[2]) for word in words)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from hybrid.broker.failures import Failure, fingerprint, short_id
 from hybrid.broker.shard import Shard, Store
 from hybrid.inspect.failures import FailureView, components, failures, view, where
+from hybrid.inspect.shown import told
 from hybrid.streams.scripts import KindRow
 from hybrid.topology import Topology
 
@@ -46,7 +47,7 @@ class Selection:
 
     def takes_data(self, data: Any) -> bool:
         """Tell whether a failure is taken, by the data that it shows."""
-        return all(_told(data, path) == value for path, value in self.where)
+        return all(told(data, path) == value for path, value in self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +205,3 @@ def _group(common: str, tally: _Tally, sent_back: dict[str, int]) -> Group:
         tally.first,
         tally.last,
     )
-
-
-def _told(data: Any, path: str) -> str | None:
-    """Return what stands in data at a path, as text; None when nothing does."""
-    for part in path.split("."):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and part.isdecimal() and int(part) < len(data):
-            data = data[int(part)]
-        else:
-            return None
-    return _WORDS.get(data, str(data)) if data is None or isinstance(data, bool) else str(data)
-
-
-_WORDS = {None: "null", True: "true", False: "false"}

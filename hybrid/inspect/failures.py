@@ -83,14 +83,13 @@ def view(topology: Topology, shard: Shard, failure: Failure, archived: bool = Fa
     envelope = failure.envelope
     wake = failure.fields.get(b"flow", b"").decode(errors="replace")
     type = failure.fields.get(b"type", b"").decode(errors="replace")
-    tail = f"/{shard.number}" if shard.number else ""
     in_flow = (
         ""
         if envelope is None
         else envelope.flow or (envelope.id if failure.component in topology.mediators else "")
     )
     return FailureView(
-        f"{failure.component}/{failure.entry}{tail}",
+        _handle(shard, failure),
         failure.component,
         failure.handler,
         failure.channel,
@@ -131,6 +130,20 @@ async def named(store: Store, topology: Topology, name: str) -> list[FailureView
                 if name in _names(failure):
                     found.append(view(topology, shard, failure, archived))
     return found
+
+
+async def handles(store: Store, topology: Topology) -> dict[str, list[str]]:
+    """Return, by flow, the handles of all that is at the desk now or was put away."""
+    found: dict[str, list[str]] = {}
+    for archived in (False, True):
+        async for shard, failure in failures(store, topology, archived):
+            found.setdefault(failure.flow, []).append(_handle(shard, failure))
+    return found
+
+
+def _handle(shard: Shard, failure: Failure) -> str:
+    tail = f"/{shard.number}" if shard.number else ""
+    return f"{failure.component}/{failure.entry}{tail}"
 
 
 def _names(failure: Failure) -> tuple[str, ...]:

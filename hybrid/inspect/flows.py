@@ -4,17 +4,23 @@ log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybrid.broker.log import DISCARDED, IN_REPAIR, LogEntry, entries_of
 from hybrid.broker.outputs import WAKE_UP
 from hybrid.broker.shard import Shard, Store
 from hybrid.errors import UnknownFlow
+from hybrid.inspect.deeds import DeedView, deeds
+from hybrid.inspect.query import ALL, Query, records, state_of
+from hybrid.inspect.reasons import Reason, reasons
+from hybrid.inspect.runs import run_of, runs
 from hybrid.inspect.shown import visible
+from hybrid.inspect.undos import UndoView, undos
 from hybrid.mediator.record import (
     CANCEL_ON,
+    CHILD,
     COMMAND,
     COMPLETED,
     FAILED,
@@ -28,6 +34,7 @@ from hybrid.mediator.record import (
     SIGNALLED,
     TIMEOUT,
     TIMER,
+    UNDO,
     WAIT,
     FlowRecord,
     Issued,
@@ -43,7 +50,7 @@ SHORTLY = 60_000
 """How long (ms) after a flow's end the settle log is read for who listened."""
 
 WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
-SLEEPING, SLEPT, LISTENING = "sleeping", "slept", "listening"
+SLEEPING, SLEPT, LISTENING, LEFT = "sleeping", "slept", "listening", "not awaited any more"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
     SIGNALLED: SIGNALLED, HEARD: HEARD,
@@ -153,34 +160,47 @@ class FlowView:
     """Every delivery that the event led to, as far as the settle log reaches back."""
     untaken: tuple[SignalView, ...] = ()
     """Signals that no step has taken, of each name in their order."""
+    deeds: tuple[DeedView, ...] = ()
+    """What people did with it, in their order."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it does not go on, unless it has ended."""
+    runs: tuple[int, ...] = ()
+    """The runs that are on record: earlier ones are kept for some time."""
+    undos: tuple[UndoView, ...] = ()
+    """What it has registered to be undone, and has not sent."""
+    error: str = ""
+    """Of one that was cancelled or has failed for good: why."""
 
 
-async def summaries(store: Store, *, state: str = "", type: str = "", most: int = 50) -> list[FlowSummary]:
-    """Return flows, newest first: the unfinished ones, then the ended ones; those of a state or an event type
-    only.
-    """
+async def summaries(
+    store: Store, topology: Topology, query: Query = ALL, most: int = 50
+) -> list[FlowSummary]:
+    """Return the flows that a query takes, newest first: the unfinished ones, then the ended ones."""
     found: dict[str, FlowSummary] = {}
     for shard in store.shards:
-        async for ids in _candidates(shard, state):
-            for summary in await _summarized(shard, [id for id in ids if id not in found]):
-                if state in ("", summary.state) and type in ("", summary.type):
-                    found[summary.id] = summary
-            if len(found) >= most:
+        of_shard = 0
+        async for record in records(shard, topology, query, newest=True):
+            found[record.id] = summary(record)
+            of_shard += 1
+            if of_shard == most:
                 break
     newest = sorted(found.values(), key=lambda flow: (bool(flow.ended), -flow.started))
     return newest[:most]
 
 
-async def flow(store: Store, topology: Topology, id: str) -> FlowView:
-    """Return one flow. Raises UnknownFlow when neither a record nor the settle log knows the id."""
+async def flow(store: Store, topology: Topology, id: str, run: int = 0) -> FlowView:
+    """Return one flow, in its newest run (0) or an earlier one. Raises UnknownFlow when neither a record nor
+    the settle log knows it.
+    """
     for shard in store.shards:
-        fields = await shard.queries.hash(shard.keys.flow(id))
-        if fields:
-            record = FlowRecord.read(id, fields)
-            first, ended = int(record.facts.get("sent", 0)), int(record.facts.get("ended", 0))
+        newest = FlowRecord.read(id, await shard.queries.hash(shard.keys.flow(id)))
+        if newest.begun:
+            record = await run_of(shard, newest, run)
+            first, ended = int(record.facts.get("sent", 0)), int(newest.facts.get("ended", 0))
             log = await deliveries(shard, id, first, ended + SHORTLY if ended else 0)
-            return view(topology, record, log)
-    for shard in store.shards:
+            found = view(topology, record, log)
+            return replace(found, runs=await runs(shard, newest), deeds=await deeds(shard, id))
+    for shard in store.shards if run < 2 else ():
         if log := await deliveries(shard, id, 0, 0):
             return _simple(id, log)
     raise UnknownFlow(id)
@@ -210,11 +230,12 @@ def summary(record: FlowRecord) -> FlowSummary:
         for n, why in sorted(record.stuck.items())
         if n in record.steps
     ]
-    problem = facts.get("error", "") or "; ".join(stuck)
+    paused = f"paused {record.paused}" if record.paused else ""
+    problem = "; ".join(why for why in (paused, facts.get("error", ""), *stuck) if why)
     waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
-        FAILED if record.failed and not record.ended else record.state,
+        state_of(record),
         facts.get("type", ""),
         facts.get("class", ""),
         facts.get("mediator", ""),
@@ -223,30 +244,8 @@ def summary(record: FlowRecord) -> FlowSummary:
         int(facts.get("sent", 0)),
         int(facts.get("started", 0)),
         int(facts.get("ended", 0)),
-        "" if record.ended else problem,
+        facts.get("error", "") if record.ended else problem,
     )
-
-
-async def _candidates(shard: Shard, state: str) -> Any:
-    """Yield ids of flows in pages: unfinished ones newest first, then ended ones newest first."""
-    if state in ("", "running", FAILED):
-        rows = await shard.queries.scored(shard.keys.flows, 10_000, newest=True)
-        ids = [id for id, _ in rows]
-        for start in range(0, len(ids), 200):
-            yield ids[start : start + 200]
-    if state in ("running", FAILED):
-        return
-    last = "+"
-    while entries := await shard.queries.newest(shard.keys.outcomes, last, 200):
-        yield list(dict.fromkeys(fields[b"flow"].decode() for _, fields in entries))
-        last = f"({entries[-1][0].decode()}"
-
-
-async def _summarized(shard: Shard, ids: Sequence[str]) -> list[FlowSummary]:
-    if not ids:
-        return []
-    hashes = await shard.queries.hashes([shard.keys.flow(id) for id in ids])
-    return [summary(FlowRecord.read(id, fields)) for id, fields in zip(ids, hashes, strict=True) if fields]
 
 
 def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
@@ -266,6 +265,9 @@ def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView
         visible(topology.catalog, kind, data, schema) if kind else None,
         tuple(log),
         tuple(_untaken(record)),
+        reasons=reasons(record, topology),
+        undos=undos(record, topology.catalog),
+        error=facts.get("error", "") if record.ended else "",
     )
 
 
@@ -280,8 +282,14 @@ def _step(
     topology: Topology, record: FlowRecord, number: int, issued: Issued, log: Iterable[LogLine]
 ) -> StepView:
     result = record.results.get(number)
-    mine = [line for line in log if line.flow == record.id and line.step == number]
-    is_known = issued.kind == COMMAND and issued.name in topology.catalog
+    mine = [
+        line
+        for line in log
+        if line.flow == record.id
+        and line.step == number
+        and line.settled >= issued.sent  # and of no run before
+    ]
+    is_known = issued.kind in (COMMAND, UNDO) and issued.name in topology.catalog
     handler = topology.handler_of(topology.catalog.named(issued.name)) if is_known else None
     processor = (result.by if result else "") or (handler.component if handler else "")
     problem = record.stuck.get(number, "")
@@ -307,8 +315,11 @@ def _step(
 
 
 def _unfinished(record: FlowRecord, step: int) -> str:
-    if record.steps[step].kind in (TIMER, CANCEL_ON):
-        return SLEEPING if record.steps[step].kind == TIMER else LISTENING
+    kind = record.steps[step].kind
+    if record.ended or (record.ending and kind not in (COMMAND, UNDO, CHILD)):
+        return LEFT
+    if kind in (TIMER, CANCEL_ON):
+        return SLEEPING if kind == TIMER else LISTENING
     return FAILED if step in record.failed else IN_REPAIR if step in record.stuck else WAITING
 
 
@@ -348,7 +359,8 @@ def _simple(id: str, log: list[LogLine]) -> FlowView:
         id, state, first.type, note[0] if note[1] else "", first.component, 0, (), first.taken, first.taken,
         0 if failed else first.settled, failed[0].note if failed else "",
     )  # fmt: skip
-    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log))
+    why = tuple(Reason(0, f"it waits at the desk: {each.note}") for each in failed[:1])
+    return FlowView(line, "", rule, reason, 0, 1, None, (), "", None, tuple(log), reasons=why)
 
 
 def _line(entry: bytes, said: LogEntry) -> LogLine:

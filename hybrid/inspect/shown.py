@@ -12,6 +12,7 @@ from hybrid.errors import MessageError
 from hybrid.messages import hides
 
 MASK = "**********"
+_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def visible(catalog: Catalog, type: str, data: bytes, version: int = 0) -> Any:
@@ -34,6 +35,18 @@ def visible(catalog: Catalog, type: str, data: bytes, version: int = 0) -> Any:
     return {
         str(name): _plain(value) if _is_open(model, str(name)) else MASK for name, value in values.items()
     }
+
+
+def told(data: Any, path: str) -> str | None:
+    """Return what stands in data at a path (dots lead inwards), as text; None when nothing does."""
+    for part in path.split("."):
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and part.isdecimal() and int(part) < len(data):
+            data = data[int(part)]
+        else:
+            return None
+    return _WORDS.get(data, str(data)) if data is None or isinstance(data, bool) else str(data)
 
 
 def _is_open(model: Any, name: str) -> bool:

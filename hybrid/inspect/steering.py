@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from hybrid.errors import DeedRefused, FlowEnded, HybridError, UnknownFlow
 from hybrid.inspect.actions import REFUSED, SENT_BACK, Desk, Order
 from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
-from hybrid.inspect.failures import named
+from hybrid.inspect.failures import FailureView, handles, named
 from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
 from hybrid.mediator.steering import cancelling, fixing, pausing, restarting, resuming
 from hybrid.streams.transitions import CHECK_FAILED, Transition, hdel, hset
@@ -36,7 +37,9 @@ class Steered(NamedTuple):
 
 
 class Steering:
-    """One person's deeds with flows of a store. A `dry` one changes nothing and says what would be."""
+    """One person's deeds with flows of a store, on one occasion. A `dry` one changes nothing and says what
+    would be.
+    """
 
     def __init__(
         self, store: Store, topology: Topology, who: str, why: str = "", *, dry: bool = False
@@ -44,6 +47,7 @@ class Steering:
         self._store = store
         self._topology = topology
         self._who, self._why, self._dry = who, why, dry
+        self._handles: asyncio.Task[dict[str, list[str]]] | None = None
 
     async def cancel(self, flow: str, *, now: bool = False) -> Steered:
         """Cancel a flow: wait for what is under way and undo what it has registered, or be over `now`."""
@@ -113,7 +117,7 @@ class Steering:
             await self._record(flow)
         except HybridError as error:
             return Steered(flow, REFUSED, str(error))
-        views = [view for view in await named(self._store, self._topology, flow) if view.flow == flow]
+        views = [view for view in await self._at_desk(flow) if view.flow == flow]
         if not views:
             return Steered(flow, REFUSED, f"flow {flow} has nothing at the desk")
         desk = Desk(self._store, self._topology, DeskDeed(self._who, SEND_BACK, self._why))
@@ -157,6 +161,8 @@ class Steering:
         if result.kind not in (REPLY, HEARD, SIGNALLED):
             raise DeedRefused(flow, f"has a result of step {step} without fields: {result.kind}")
         data: Any = unpack(result.data)
+        if result.kind == REPLY:
+            data = self._topology.catalog.values(result.type, result.data, result.schema)
         inner: Any
         inner, (*outer, last) = data, path.split(".")
         for name in outer:
@@ -187,6 +193,15 @@ class Steering:
             return Steered(flow, f"already {CANCELLED}" if same else REFUSED, "" if same else str(ended))
         except HybridError as error:
             return Steered(flow, REFUSED, str(error))
+
+    async def _at_desk(self, flow: str) -> list[FailureView]:
+        """Return what a flow has at the desk: read for all flows at once, when the first is asked for, so
+        that it is not read again for each of many.
+        """
+        if self._handles is None:
+            self._handles = asyncio.create_task(handles(self._store, self._topology))
+        found = (await self._handles).get(flow, [])
+        return [view for handle in found for view in await named(self._store, self._topology, handle)]
 
     async def _record(self, flow: str) -> tuple[Shard, FlowRecord]:
         for shard in self._store.shards:

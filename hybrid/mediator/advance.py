@@ -14,7 +14,6 @@ from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, 
 from hybrid.mediator.record import (
     CHILD,
     COMMAND,
-    COMPLETED,
     FAILED,
     RUNNING,
     SIGNAL,
@@ -63,18 +62,15 @@ def advance(
         effects.append(zadd(keys.flows, place.now, record.id))
     for number, value in progress.values.items():
         fields += [f"value:{number}", pack(value)]
+    for name, patch in progress.patches.items():
+        fields += [f"patch:{name}", pack(patch)]
     for number, undo in progress.undos.items():
         fields += [f"undo:{number}", pack(tuple(undo))]
-    for name, is_new in progress.patches.items():
-        fields += [f"patch:{name}", "1" if is_new else "0"]
     new = issued(progress, place.now)
     for number, step in new.items():
         fields += [f"step:{number}", step.packed()]
     for each in progress.issued:
         effects += _set_off(place, record, envelope, each, ending)
-    facts = {"mediator": place.mediator, "type": envelope.type, "code": record.facts["code"]}
-    undoes = ending and ending.state != COMPLETED and record.undos
-    effects += counted_anew(keys, record, facts, bool(progress.anew or (ending and not undoes)))
     if progress.anew:
         record.steps |= new
         effects += _anew(place, record, progress.anew, fields)
@@ -85,6 +81,9 @@ def advance(
     else:
         fields += ["state", progress.state, "code", record.facts["code"]]
         effects += _going_on(place, record, envelope, progress, fields)
+    facts = {"mediator": place.mediator, "type": envelope.type}
+    code = "" if ending or progress.anew else record.facts["code"]
+    effects += counted_anew(keys, record, facts, code)
     rows = [[step.number, step.name] for step in progress.issued]
     effects.append(told(keys, record.id, place.now, ending.state if ending else progress.state, rows))
     checks = [version(key, record.version)]
@@ -118,12 +117,12 @@ def _going_on(
     return effects
 
 
-def _anew(place: Place, record: FlowRecord, event: bytes, fields: list[Any]) -> list[Item]:
+def _anew(place: Place, record: FlowRecord, anew: tuple[int, bytes], fields: list[Any]) -> list[Item]:
     """Return the effects by which a flow begins anew with another event. What came of its steps goes, and so
     do signals that they have taken, and its history: it may run for ever.
     """
-    key = place.keys.flow(record.id)
-    fields += ["state", RUNNING, "event", event, "run", str(record.run + 1)]
+    key, (schema, event) = place.keys.flow(record.id), anew
+    fields += ["state", RUNNING, "event", event, "schema", str(schema), "run", str(record.run + 1)]
     taken = [f"signal:{id}" for id, signal in record.signals.items() if signal is None]
     return [
         *dropped(place, record),

@@ -8,14 +8,13 @@ there, and what it issued newly is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 from zlib import crc32
 
-from hybrid.catalog import Catalog
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
 from hybrid.errors import (
@@ -52,6 +51,7 @@ from hybrid.mediator.record import (
 )
 from hybrid.mediator.signals import checked_signal
 from hybrid.mediator.steps import PAUSE, NewStep, Race, Step, schema_of
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
@@ -66,23 +66,6 @@ class Anew(BaseException):
 
     def __init__(self, event: Event) -> None:
         self.event = event
-
-
-def _no_front(event: type[Message]) -> str:
-    raise ApplicationError(f"{event.type_name} is no initiating event")
-
-
-class Surroundings(NamedTuple):
-    """What a run needs beside the record: the catalogue, the largest message (bytes), the time (ms), the name
-    of the simple mediator by which events of a class come in, and the events that the mediator hears (None
-    when it does not matter).
-    """
-
-    catalog: Catalog
-    max_bytes: int
-    now: int
-    front_of: Callable[[type[Message]], str] = _no_front
-    hears: Collection[type[Event]] | None = None
 
 
 AT_MOST = 50
@@ -101,7 +84,7 @@ class Flow:
         self.new_steps: list[NewStep] = []
         self.new_values: dict[int, tuple[Any, int]] = {}
         self.new_undos: dict[int, Compensation] = {}
-        self.new_patches: dict[str, bool] = {}
+        self.new_patches: dict[str, tuple[bool, int]] = {}
         self.waiting: list[int] = []
         self.need = 0
         self._surroundings = surroundings
@@ -275,13 +258,13 @@ class Flow:
         self._open()
         patches = self.record.patches
         if checked_patch(name) not in patches:
-            patches[name] = self.new_patches[name] = self._is_new_ground()
-        return patches[name]
+            patches[name] = self.new_patches[name] = self._is_new_ground(), self._steps
+        return patches[name][0]
 
     def resume(self, now: int) -> None:
         """Forget what is on record by now; the function goes on from where it waits."""
-        self.new_steps, self.new_values, self.waiting = [], {}, []
-        self.new_undos, self.new_patches = {}, {}
+        self.new_steps, self.new_values, self.new_undos, self.new_patches = [], {}, {}, {}
+        self.waiting = []
         self._surroundings = self._surroundings._replace(now=now)
 
     def packed(self, event: Event) -> bytes:
@@ -375,7 +358,7 @@ class Flow:
         return reply
 
     def _decoded(self, result: Result) -> Message:
-        """Return the message that a result brings; newer code has to read what this program can't."""
+        """Return the message that a result brings. What only newer code can read ends the run."""
         try:
             return self._surroundings.catalog.decode(result.type, result.data, result.schema)
         except (UnknownMessage, NewerMessage) as error:

@@ -17,7 +17,7 @@ signal:ID                                 msgpack Result, of a signal; empty whe
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
-patch:NAME                                1 or 0, what flow.patched(NAME) gave
+patch:NAME                                msgpack [what flow.patched(NAME) gave, steps before]
 wait:N                                    of a step that waits to hear an event: since when (ms), on its own
                                           shard and on others
 heard:ID                                  of an event that was heard: the newest step that could hear it then
@@ -121,7 +121,7 @@ class Result(NamedTuple):
 
 class Issued(NamedTuple):
     """A step on record: its name (of a command its type), a checksum of the command's data, when it was
-    issued, and after what time (ms, 0: none) it times out, or fires; of a command its schema version.
+    issued, and after what time (ms, 0: none) it times out, or fires; the schema version of what it sent.
     """
 
     name: str
@@ -165,11 +165,12 @@ class FlowRecord:
     values: dict[int, tuple[Any, int]] = field(default_factory=dict)
     """What flow.now() and its like gave, and after how many steps."""
     undos: dict[int, Compensation] = field(default_factory=dict)
-    patches: dict[str, bool] = field(default_factory=dict)
     ending: Ending | None = None
     paused: Deed | None = None
     asked: Deed | None = None
     parent: tuple[str, int, int, str] | None = None
+    patches: dict[str, tuple[bool, int]] = field(default_factory=dict)
+    """What flow.patched() gave, and after how many steps."""
     waits: set[int] = field(default_factory=set)
     stuck: dict[int, str] = field(default_factory=dict)
     signals: dict[str, Result | None] = field(default_factory=dict)
@@ -245,7 +246,7 @@ class FlowRecord:
             else:
                 record.facts[name] = value.decode()
         record.begun = "type" in record.facts
-        record.counted = "" if record.ended else record.facts.get("code", "")
+        record.counted = "" if record.ended or record.ending else record.facts.get("code", "")
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
@@ -260,7 +261,7 @@ class FlowRecord:
         elif name == "undo":
             self.undos[int(of)] = Compensation(*unpack(value))
         elif name == "patch":
-            self.patches[of] = value == b"1"
+            self.patches[of] = tuple(unpack(value))
         elif name == "stuck":
             self.stuck[int(of)] = value.decode()
         elif name == "signal":

@@ -44,16 +44,16 @@ class Progress:
     issued: list[NewStep] = field(default_factory=list)
     values: dict[int, tuple[Any, int]] = field(default_factory=dict)
     undos: dict[int, Compensation] = field(default_factory=dict)
-    patches: dict[str, bool] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)
     need: int = 0
     """How many of those it waits for must have their result before it goes on."""
+    patches: dict[str, tuple[bool, int]] = field(default_factory=dict)
     event: Event | None = None
     """What a completed or refused flow ended with."""
     ending: Ending | None = None
     """How it ends, when it does."""
-    anew: bytes = b""
-    """The data of the event with which it begins anew."""
+    anew: tuple[int, bytes] | None = None
+    """The schema version and the data of the event with which it begins anew."""
     error: BaseException | None = None
     """Why it waits for a person."""
 
@@ -113,7 +113,7 @@ def _paused(waits: object, flow: Flow) -> Progress:
     if waits is not PAUSE:
         return Progress(FAILED, error=foreign(waits))
     return Progress(
-        RUNNING, flow.new_steps, flow.new_values, flow.new_undos, flow.new_patches, flow.waiting, flow.need
+        RUNNING, flow.new_steps, flow.new_values, flow.new_undos, flow.waiting, flow.need, flow.new_patches
     )
 
 
@@ -152,7 +152,7 @@ def _ended(flow: Flow, ending: Ending, event: Event | None = None) -> Progress:
         flow.new_steps,
         flow.new_values,
         flow.new_undos,
-        flow.new_patches,
+        patches=flow.new_patches,
         event=event,
         ending=ending,
     )
@@ -164,6 +164,6 @@ def _begun_anew(flow: Flow, event: object) -> Progress:
         wrong = f"flow.continue_as_new takes an event of its own class ({flow.envelope.type}), not a {what}"
         return Progress(FAILED, error=ApplicationError(wrong))
     try:
-        return Progress(RUNNING, flow.new_steps, anew=flow.packed(event))
+        return Progress(RUNNING, flow.new_steps, anew=(event.type_version, flow.packed(event)))
     except HybridError as error:
         return Progress(FAILED, error=error)

@@ -109,13 +109,14 @@ def restarting(keys: Keys, record: FlowRecord, deed: Deed, step: int, code: int,
     if code:
         fields += ["code", str(code)]
     wake = wake_up(keys, place.mediator, record.id)
+    new = str(code or record.facts.get("code", ""))
     effects = [
+        *counted_anew(keys, record, record.facts, new),
         keep(key, keys.past(record.id, record.run), keep_ms),
         *dropped(place, record, step),
         *_still_cancelled_on(place, record, step),
         hdel(key, *reset(record, step)),
         await_results(key, fields, Awaited(), 0, wake),
-        *counted_anew(keys, record, {**record.facts, "code": str(code or record.facts["code"])}, over=False),
         _told(keys, record, deed, RESTART, step, code),
     ]
     if record.ended:

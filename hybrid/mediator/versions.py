@@ -1,20 +1,21 @@
 """Versions of flows: how many unfinished flows run on which, and whether an application has those that they
 need.
 
-Each unfinished flow is counted, in the counters of its shard, as `running:MEDIATOR/TYPE/CODE`; CODE is the
-version of the function that it runs on, 0 while it has none since its event could not be taken. What changes
-its mediator or its version, or ends it, counts it anew, in the same settle.
+Each flow that a function carries on is counted in the counters of its shard as `running:MEDIATOR/TYPE/CODE`.
+CODE is the version of the function, 0 while it has none, since its event could not be taken or it is paused.
+One that is being undone needs no function. What changes any of that counts it anew, in the same settle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from hybrid.errors import VersionMissing
+from hybrid.errors import NotRegistered, VersionMissing
 from hybrid.keys import Keys
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import FlowRecord
+from hybrid.messages import Message
 from hybrid.streams.transitions import Item, count
 
 RUNNING = "running"
@@ -38,15 +39,14 @@ def counted(keys: Keys, facts: Mapping[str, str], by: int) -> Item:
     return count(keys.counters, f"{RUNNING}:{what}", by)
 
 
-def counted_anew(keys: Keys, record: FlowRecord, facts: Mapping[str, str], over: bool) -> list[Item]:
-    """Return the effects that count a flow as what it is after an advance: these are its facts, and whether
-    it is over.
+def counted_anew(keys: Keys, record: FlowRecord, facts: Mapping[str, str], code: str) -> list[Item]:
+    """Return the effects that count a flow (mediator and type by these facts) under this version from now on;
+    "" when no function carries it on any more.
     """
-    now = "" if over else facts["code"]
-    if now == record.counted:
+    if code == record.counted:
         return []
     effects = [counted(keys, {**facts, "code": record.counted}, -1)] if record.counted else []
-    return [*effects, counted(keys, facts, 1)] if now else effects
+    return [*effects, counted(keys, {**facts, "code": code}, 1)] if code else effects
 
 
 def running(counters: Iterable[Mapping[bytes, bytes]]) -> list[Running]:
@@ -62,6 +62,21 @@ def running(counters: Iterable[Mapping[bytes, bytes]]) -> list[Running]:
                 row = mediator, type, int(code)
                 totals[row] = totals.get(row, 0) + int(flows)
     return [Running(*row, flows) for row, flows in sorted(totals.items()) if flows > 0]
+
+
+def function_of(mediator: Mediator, record: FlowRecord, event: Message) -> tuple[int, Callable[..., Any]]:
+    """Return the version that a flow runs on, or is to start on, and its function. Raises NotRegistered."""
+    versions = mediator.flows.get(type(event))
+    if not versions:
+        raise NotRegistered(f"{mediator.name} has no flow for {event.type_name}")
+    code = int(record.facts.get("code", 0)) or max(versions)
+    if code not in versions:
+        known = ", ".join(map(str, sorted(versions)))
+        raise NotRegistered(
+            f"flow {record.id} runs on version {code} of {mediator.name}'s flow for {event.type_name}, which"
+            f" is not registered (there is {known}): start a worker that has it"
+        )
+    return code, versions[code]
 
 
 def registered(mediator: Mediator | None) -> dict[str, list[int]]:

@@ -13,19 +13,12 @@ from hybrid.broker import log as outcomes
 from hybrid.broker.outputs import WAKE_UP, check_outputs, wake_up
 from hybrid.broker.settler import FAILED as FAILED_CODE
 from hybrid.broker.shard import Shard
-from hybrid.codec import unpack
 from hybrid.envelope import Envelope
-from hybrid.errors import (
-    ApplicationError,
-    HybridError,
-    NotRegistered,
-    ServerUnavailable,
-    UndecodableMessage,
-)
+from hybrid.errors import ApplicationError, HybridError, UndecodableMessage
 from hybrid.mediator.advance import advance, issued
 from hybrid.mediator.classes import EventClass
 from hybrid.mediator.ending import Place, envelope_of, told
-from hybrid.mediator.flow import Flow, Surroundings
+from hybrid.mediator.flow import Flow
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import (
@@ -40,9 +33,12 @@ from hybrid.mediator.record import (
     FlowRecord,
 )
 from hybrid.mediator.replay import Progress, Run
+from hybrid.mediator.surroundings import Surroundings
+from hybrid.mediator.versions import function_of
 from hybrid.messages import Event, Message
 from hybrid.runtime.delivery import BROADCAST, Delivery
 from hybrid.runtime.hearing import Hearing
+from hybrid.runtime.records import Records, Rules, paused_by
 from hybrid.runtime.runner import OTHER_CODE, Runner
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import (
@@ -61,8 +57,6 @@ from hybrid.streams.transitions import (
 PROVEN = 100
 """How often a flow's function is run again from records, and issues what they say, before its runs are kept:
 one that is not deterministic is found before it matters."""
-Rules = dict[str, Deed]
-"""Who paused all flows of a type (`type:TYPE`) or of a key (`key:KEY`), by that."""
 Work = dict[str, list[Delivery]]
 """Deliveries by flow: its initiating event, and wake-ups. Those of one flow are folded into one run."""
 
@@ -91,6 +85,7 @@ class MediatorRunner(Runner):
         super().__init__(mediator.name, shard, workplace)
         self._mediator = mediator
         self._hearing = Hearing(self, shards)
+        self._records = Records(shard)
         self._kept = KeptRuns()
         self._reruns: Counter[Callable[..., Any]] = Counter()
 
@@ -133,7 +128,9 @@ class MediatorRunner(Runner):
         rules: Rules = {}  # what is paused is asked for only when the server has refused to go on
         while work:
             kept = {flow: run for flow in work if (run := self._kept.take(flow))}
-            hashes = await self._load([flow for flow in work if flow not in new or flow in kept], kept)
+            hashes = await self._records.load(
+                [flow for flow in work if flow not in new or flow in kept], kept
+            )
             steps: dict[str, Step] = {}
             for flow, deliveries in work.items():
                 fields = hashes.get(flow, {})
@@ -152,7 +149,7 @@ class MediatorRunner(Runner):
                     self._over(work[flow], code)
             work, new = again, set()
             if work:
-                rules = await self._rules()
+                rules = await self._records.rules()
 
     def _over(self, deliveries: list[Delivery], code: int) -> None:
         if code == ALREADY_HANDLED:
@@ -162,28 +159,6 @@ class MediatorRunner(Runner):
                 self.last_resort(delivery)
             else:
                 delivery.lane.release(delivery)
-
-    async def _load(self, flows: list[str], kept: dict[str, Kept]) -> dict[str, dict[bytes, bytes]]:
-        """Return what is needed of the records of these flows."""
-        if not flows:
-            return {}
-        keys = [self.keys.flow(flow) for flow in flows]
-        wanted = [kept[flow].wanted() if flow in kept else [] for flow in flows]
-        return dict(zip(flows, await self._hashes(keys, wanted), strict=True))
-
-    async def _rules(self) -> Rules:
-        """Return the types and keys of flows that are paused."""
-        (rules,) = await self._hashes([self.keys.pauses], ())
-        return {rule.decode(): Deed(*unpack(deed)) for rule, deed in rules.items()}
-
-    async def _hashes(self, keys: list[str], wanted: Sequence[list[str]]) -> list[dict[bytes, bytes]]:
-        pause = 0.05
-        while True:
-            try:
-                return await self.shard.queries.hashes(keys, wanted)
-            except ServerUnavailable:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
 
     def _step(self, id: str, deliveries: list[Delivery], fields: dict[bytes, bytes], rules: Rules) -> Step:
         """Run a flow from its record, and advance it; or do what is to be done with it instead."""
@@ -288,18 +263,9 @@ class MediatorRunner(Runner):
     def _function(self, record: FlowRecord, envelope: Envelope) -> tuple[Callable[..., Any], Event]:
         """Return the function that the flow runs on, and its event."""
         event = self.catalog.decode(envelope.type, record.event, envelope.version)
-        versions = self._mediator.flows.get(type(event))
-        if not versions or not isinstance(event, Event):
-            raise NotRegistered(f"{self.component} has no flow for {envelope.type}")
-        code = int(record.facts.get("code", 0)) or max(versions)
+        code, function = function_of(self._mediator, record, event)
         record.facts["code"] = str(code)
-        if code not in versions:
-            known = ", ".join(map(str, sorted(versions)))
-            raise NotRegistered(
-                f"flow {record.id} runs on version {code} of {self.component}'s flow for {envelope.type},"
-                f" which is not registered (there is {known}): start a worker that has it"
-            )
-        return versions[code], event
+        return function, event  # type: ignore[return-value]
 
     def _passed_on(self, deliveries: list[Delivery], error: BaseException | None) -> Step | None:
         """Pass a flow on to newer code that can carry it on, if that is why it can't be here: one of its
@@ -421,11 +387,3 @@ def _ending(record: FlowRecord) -> Ending | None:
     if record.asked and (record.ending is None or record.ending.state == PROMOTED):
         return Ending(CANCELLED, why=f"cancelled {record.asked}")
     return record.ending
-
-
-def paused_by(rules: Rules, type: str, key: str) -> Deed | None:
-    """Return who paused all flows of this type, or of this key; None when nobody did."""
-    for rule in (f"type:{type}", f"key:{key}"):
-        if deed := rules.get(rule):
-            return deed._replace(rule=rule)
-    return None

@@ -70,6 +70,15 @@ class Queries:
         flat = await self._one(verb, zset, 0, most - 1, "WITHSCORES")
         return [(member.decode(), int(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
 
+    async def between(
+        self, zset: str, low: int, high: int, most: int, newest: bool = False
+    ) -> list[tuple[str, int]]:
+        """Return (member, score) of a sorted set with scores from low to high, `most` at most (-1: all)."""
+        bounds = ("BYSCORE", "REV") if newest else ("BYSCORE",)
+        first, last = (high, low) if newest else (low, high)
+        flat = await self._one("ZRANGE", zset, first, last, *bounds, "LIMIT", 0, most, "WITHSCORES")
+        return [(member.decode(), int(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
+
     async def members(self, zset: str, most: int) -> Sequence[bytes]:
         """Return members of a sorted set, lowest score first."""
         return await self._one("ZRANGE", zset, 0, most - 1)  # type: ignore[no-any-return]

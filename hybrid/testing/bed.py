@@ -20,6 +20,7 @@ from hybrid.envelope import from_fields
 from hybrid.errors import ApplicationError, NotSettled, StoreMismatch, UnknownFlow
 from hybrid.ids import new_id
 from hybrid.inspect.flows import FlowView, entries_of_log, summaries, view
+from hybrid.inspect.query import Query
 from hybrid.mediator.record import RUNNING, UNDOING, FlowRecord
 from hybrid.messages import Command, Event, Message
 from hybrid.runtime.schedule import again
@@ -310,7 +311,7 @@ class TestBed:
             )
 
     async def _told(self, timeout: float, found: Look) -> str:
-        flows = [flow for flow in await summaries(self._store, most=20) if not flow.ended]
+        flows = await summaries(self._store, self.topology, Query(), 20)
         lines = [*dict.fromkeys(found.moving), *map(told_flow, flows), *map(told_failure, self.failures())]
         return f"not settled within {timeout:g} s:" + "".join(f"\n  {line}" for line in lines)
 

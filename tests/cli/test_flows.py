@@ -116,10 +116,10 @@ def test_a_signal_is_given_once_and_told(hybrid):
     for _ in range(100):
         if "signal answer" in hybrid("flows", "show", "asks").out:
             break
-    assert hybrid("flows", "signal", "asks", "later", "--id", "s0", "--as", "bob").out == "s0\n"
+    assert hybrid("flows", "signal", "asks", "later", "--id", "s0", "--as", "bob").out == "asks  signalled\n"
     words = ("flows", "signal", "asks", "answer", "--data", '{"n": 7}', "--as", "ann", "--id", "s1")
-    assert hybrid(*words, "--json").data == {"id": "s1", "duplicate": False}
-    assert hybrid(*words).out == "s1  (it has had this one before)\n"
+    assert hybrid(*words, "--json").data == [{"id": "asks", "result": "signalled", "why": ""}]
+    assert hybrid(*words).out == "asks  already signalled\n"
     for _ in range(100):
         said = hybrid("flows", "show", "asks").out
         if "completed" in said:
@@ -147,7 +147,7 @@ def test_a_signal_is_refused_with_the_reason(hybrid):
     ):
         said = hybrid("flows", "signal", *words)
         assert said.code != 0
-        assert text in said.err
+        assert text in said.out + said.err
 
 
 def test_a_flow_that_sleeps_is_told(hybrid):
@@ -157,3 +157,33 @@ def test_a_flow_that_sleeps_is_told(hybrid):
         if "step 1" in said:
             break
     assert "sleeping until " in said
+
+
+@pytest.mark.parametrize(
+    ("note", "n", "why"),
+    [
+        (
+            "lost",
+            1,
+            "why  step 1: it waits for somebody (no processor of this application handles it) to do lost",
+        ),
+        ("sleeps", 1, "why  step 1: it sleeps, until "),
+        ("asks", 1, "why  step 2: it waits for the signal answer\n"),
+        ("broken", 1, "why  it waits at the desk: ZeroDivisionError: the flow is broken"),
+        ("", 13, "why  step 1: work waits at the desk: ValueError: thirteen \\x1b[31mis red\n"),
+    ],
+)
+def test_why_it_does_not_go_on(hybrid, note, n, why):
+    id = f"why-{note}-{n}"
+    hybrid("send", "go", f"n={n}", f"note={note}", "--id", id)
+    for _ in range(200):
+        said = hybrid("flows", "show", id).out
+        if why in said:
+            return
+    pytest.fail(said)
+
+
+def test_one_that_has_ended_needs_no_reason(hybrid):
+    hybrid("send", "go", "n=1", "--id", "reasonless", "--wait")
+    assert "  why  " not in hybrid("flows", "show", "reasonless").out
+    assert hybrid("flows", "show", "reasonless", "--json").data["reasons"] == []

@@ -84,7 +84,7 @@ async def test_a_processor_under_another_name_does_not_upset_it(app, store, runn
 async def test_a_flow_whose_command_vanished_is_loose(app, store, running):
     async with running("front", "boss") as client:
         id = (await client.send(shop.Go(n=1))).id
-        while not await summaries(store):
+        while not await summaries(store, app.topology):
             await asyncio.sleep(0.02)
         assert await loose_flows(store, app.topology) == []
         await store.shards[0]._client.plain.delete(store.shards[0].keys.command("work"))
@@ -98,7 +98,7 @@ async def test_a_flow_whose_command_vanished_is_loose(app, store, running):
 async def test_a_flow_whose_wake_up_vanished_is_loose(app, store, running):
     async with running("front", "boss") as client:
         await client.send(shop.Go(n=1))
-        while not await summaries(store):
+        while not await summaries(store, app.topology):
             await asyncio.sleep(0.02)
     async with running("worker"):
         while not await store.shards[0].queries.range(store.shards[0].keys.own("boss")):
@@ -114,12 +114,12 @@ async def test_a_flow_that_failed_or_waits_is_not_loose(app, store, running, eve
     async with running() as client:
         id = (await client.send(event)).id
         if event.note == "lost":
-            while not any(flow.waiting_for for flow in await summaries(store)):
+            while not any(flow.waiting_for for flow in await summaries(store, app.topology)):
                 await asyncio.sleep(0.02)
         else:
             await client.wait(id)
         assert await loose_flows(store, app.topology) == []
-        (found,) = await summaries(store)
+        (found,) = await summaries(store, app.topology)
         assert found.state == ("running" if event.note == "lost" else "failed")
 
 

@@ -54,6 +54,7 @@ async def app(world, shop):
     async with app.store() as store:
         assert (await ledger(store, app.topology)).balanced
         assert await loose_flows(store, app.topology) == []
+    world.check_versions()
 
 
 async def steering(app, verb, *arguments, dry=False, **options):

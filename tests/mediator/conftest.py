@@ -1,6 +1,6 @@
 """The world of a test: its own store on the session's server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +11,11 @@ from tests.runtime.world import World
 
 
 @pytest.fixture
-def world(fresh: str, settings: Settings, raw: Any) -> World:
-    """The world of this test."""
-    return World(fresh, settings, raw)
+def world(fresh: str, settings: Settings, raw: Any) -> Iterator[World]:
+    """The world of this test. In the end each unfinished flow is counted on its version."""
+    world = World(fresh, settings, raw)
+    yield world
+    world.check_versions()
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 
 from hybrid import HARD, Flow, Mediator, Processor, SimpleMediator
 from hybrid.envelope import Envelope
-from hybrid.mediator.flow import Surroundings
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import Run
+from hybrid.mediator.surroundings import Surroundings
 from hybrid.runtime import advancing
 from tests.runtime.messages import Completed, Pay, Place, Ship
 from tests.runtime.world import until

@@ -4,6 +4,7 @@ import pytest
 
 from hybrid import Flow, Processor
 from hybrid.errors import ApplicationError
+from hybrid.inspect.steering import Steering
 from hybrid.mediator.patches import is_new_ground
 from hybrid.mediator.record import FlowRecord, Issued
 from tests.mediator.flows import front_door, orders
@@ -75,9 +76,9 @@ async def test_old_ground_stays_as_it_was_and_new_ground_is_changed(world, shop,
             await client.signal(id, "on")
         for id in ("waits", "paid", "new"):
             assert (await client.wait(id)).state == "completed"
-    assert world.flow("waits").patches == {"pay-twice": True, "ship-first": True}
-    assert world.flow("paid").patches == {"pay-twice": False, "ship-first": True}
-    assert world.flow("new").patches == {"pay-twice": True, "ship-first": True}
+    assert world.flow("waits").patches == {"pay-twice": (True, 1), "ship-first": (True, 4)}
+    assert world.flow("paid").patches == {"pay-twice": (False, 1), "ship-first": (True, 3)}
+    assert world.flow("new").patches == {"pay-twice": (True, 1), "ship-first": (True, 4)}
     assert sorted(did) == sorted(
         [
             *("pay extra", "pay waits", "ship first", "ship waits"),
@@ -85,7 +86,6 @@ async def test_old_ground_stays_as_it_was_and_new_ground_is_changed(world, shop,
             *("pay extra", "pay new", "ship first", "ship new"),
         ]
     )
-    assert world.raw.hget(world.keys.flow("paid"), "patch:pay-twice") == b"0"
 
 
 async def test_the_first_answer_holds_in_a_loop_and_after_a_restart_of_the_worker(world, shop, did):
@@ -110,7 +110,7 @@ async def test_the_first_answer_holds_in_a_loop_and_after_a_restart_of_the_worke
     async with world.running(front_door(), orders(looped), shop) as client:
         await client.signal("f1", "go")
         await until(lambda: 5 in world.flow("f1").waits)
-    assert world.flow("f1").patches == {"ship-too": False}
+    assert world.flow("f1").patches == {"ship-too": (False, 1)}
     async with world.running(front_door(), orders(looped), shop) as client:
         await client.signal("f1", "go")
         await begin(world, client, "f2", "n")
@@ -138,7 +138,7 @@ async def test_it_takes_no_number_of_a_value_and_no_event_more(world, shop):
 
 
 def test_ground_is_old_while_a_step_or_a_value_is_on_record_beyond():
-    record = FlowRecord("f", steps={1: Issued("pay", 0, 0)}, values={1: (0.5, 1)})
+    record = FlowRecord("f", steps={1: Issued("pay", 0, 0)}, values={1: (0.5, 0)})
     assert is_new_ground(record, 1, 1)
     assert not is_new_ground(record, 0, 1)
     assert not is_new_ground(record, 1, 0)
@@ -159,3 +159,19 @@ async def test_hostile_names_are_refused(world, name):
         await client.send(Place(order="o"), id="f1")
         assert (await client.wait("f1")).event == Completed(order="refused")
     assert not [field for field in world.raw.hkeys(world.keys.flow("f1")) if field.startswith(b"patch")]
+
+
+async def test_a_restart_asks_again_where_it_begins_and_not_before(world, shop, did):
+    app = world.app(front_door(), orders(after), shop)
+    async with app.running() as client, app.store() as store:
+        await begin(world, client, "f1", "o")
+        for signal in ("go", "on"):
+            await client.signal("f1", signal)
+        await client.wait("f1")
+        assert world.flow("f1").patches == {"pay-twice": (True, 1), "ship-first": (True, 4)}
+        did.clear()
+        steering = Steering(store, app.topology, "ann")
+        assert (await steering.restart("f1", step=5)).result == "restarted"
+        await until(lambda: world.flow("f1").ended)
+    assert did == ["ship first", "ship o"]
+    assert world.flow("f1").patches == {"pay-twice": (True, 1), "ship-first": (True, 4)}

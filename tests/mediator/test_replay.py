@@ -11,9 +11,9 @@ from hybrid.codec import pack, unpack
 from hybrid.envelope import Envelope
 from hybrid.errors import FlowError, NewerMessage, NonDeterministicFlow, UnknownMessage
 from hybrid.mediator.advance import issued
-from hybrid.mediator.flow import Surroundings
 from hybrid.mediator.record import GIVEN_UP, NOTHING, REPLY, TIMEOUT, FlowRecord, Issued, Result
 from hybrid.mediator.replay import replay
+from hybrid.mediator.surroundings import Surroundings
 from tests.runtime.messages import Completed, Noted, Paid, Pay, Place, Ship
 
 NOW = 1_700_000_000_000

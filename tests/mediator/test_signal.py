@@ -162,7 +162,7 @@ async def test_a_flow_that_waits_for_a_signal_is_shown_and_not_loose(world, fron
         async with app.store() as store:
             assert await loose_flows(store, app.topology) == []
             first, second = (await view_of(store, app.topology, "f1")).steps
-            (line,) = await summaries(store)
+            (line,) = await summaries(store, app.topology)
             root = (await trace(store, app.topology, "f1")).root
     assert (first.kind, first.name, first.state, first.processor) == (
         "signal", "signal approve", "signalled", "ann",

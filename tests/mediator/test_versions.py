@@ -9,6 +9,7 @@ from hybrid.errors import VersionMissing
 from hybrid.inspect.actions import DISCARD, DISCARDED, Desk, Order
 from hybrid.inspect.desk_log import Deed
 from hybrid.inspect.failures import failures, view
+from hybrid.inspect.steering import Steering
 from hybrid.inspect.versions import VersionView, versions
 from tests.mediator.flows import front_door, orders
 from tests.runtime.messages import Completed, Denied, Paid, Pay, Place
@@ -95,6 +96,36 @@ async def test_one_whose_event_can_not_be_taken_is_counted_on_none_and_then_on_i
         await world.send_back(app, await world.failure("orders"))
         assert (await client.wait("f1")).event == Completed(order="old")
     assert counts(world) == {}
+
+
+async def test_a_restart_counts_on_the_version_that_it_chooses(world):
+    app = world.app(front_door(), both(), shop())
+    async with app.running() as client:
+        await client.send(Place(order="o"), id="f1")
+        assert (await client.wait("f1")).event == Completed(order="new")
+    async with app.store() as store:
+        steering = Steering(store, app.topology, "ann")
+        assert (await steering.restart("f1", step=1, version=1)).result == "restarted"
+        assert counts(world) == {"running:orders/place/1": 1}
+        assert (await steering.cancel("f1", now=True)).result == "cancelled"
+        assert counts(world) == {}
+        assert (await steering.restart("f1", step=1)).result == "restarted"
+    async with app.running():
+        await until(lambda: world.flow("f1").ended)
+    assert world.flow("f1").facts["code"] == "1"
+
+
+async def test_a_flow_that_is_being_undone_needs_no_version(world):
+    async def refunding(event: Place, flow: Flow) -> Completed:
+        flow.undo(Pay(order="back"))
+        raise Refused(Denied(order=event.order))
+
+    async with world.running(front_door(), orders(refunding)) as client:
+        await client.send(Place(order="o"), id="f1")
+        await until(lambda: world.flow("f1").state == "undoing")
+    assert counts(world) == {}
+    async with world.running(front_door(), orders(new, version=2), shop()) as client:
+        assert (await client.wait("f1")).state == "refused"
 
 
 async def test_a_worker_does_not_start_without_a_version_that_flows_need(world):

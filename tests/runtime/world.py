@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -119,6 +120,17 @@ class World:
     def pending(self, stream: str, group: str = "hybrid") -> int:
         """Return how many entries of a group are read and not settled."""
         return int(self.raw.xpending(stream, group)["pending"])
+
+    def check_versions(self) -> None:
+        """Check that every flow that a function carries on is counted on its version, and nothing else is."""
+        expected: Counter[str] = Counter()
+        for id in self.raw.zrange(self.keys.flows, 0, -1):
+            record = self.flow(id.decode())
+            if record.begun and not record.ended and not record.ending and "code" in record.facts:
+                facts = record.facts
+                expected[f"running:{facts['mediator']}/{facts['type']}/{facts['code']}"] += 1
+        found = {name: n for name, n in self.counters().items() if name.startswith("running:") and n}
+        assert found == dict(expected)
 
     def consumers(self) -> dict[str, list[Any]]:
         """Return what consumers say of themselves."""
