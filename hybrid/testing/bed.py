@@ -300,7 +300,10 @@ class TestBed:
             for runner, delivery in held
             if delivery.lane.channel.startswith("own:")
         )
-        return await look(self._store, self.topology, self._names, (apart, own))
+        found = await look(self._store, self.topology, self._names, (apart, own))
+        if not found.moving and not await self._worker.has_heard_all():
+            found.moving.append("an event is in work with a handler of every instance")
+        return found
 
     async def _retry(self, later: Sequence[tuple[Shard, str]]) -> None:
         """Let the next attempts come now."""

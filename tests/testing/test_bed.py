@@ -273,6 +273,23 @@ async def test_one_component_alone():
             raise AssertionError
 
 
+async def test_what_every_instance_hears_is_waited_for():
+    cache, heard = Processor("cache"), []
+
+    @cache.on(Paid, every_instance=True)
+    async def hear(event: Paid) -> None:
+        await asyncio.sleep(0.02)
+        heard.append(event.order)
+
+    async with TestBed(App("shop", [cache])) as bed:
+        for n in range(50):
+            await bed.publish(Paid(order=f"o{n}"))
+        await bed.settled()
+        assert heard == [f"o{n}" for n in range(50)]
+        with pytest.raises(ApplicationError, match="Paid goes to every instance: nothing of it is settled"):
+            bed.hold(Paid)
+
+
 async def test_several_shards():
     async with TestBed(app, shards=3) as bed:
         orders = [await bed.send(Ordered(order=f"o{n}")) for n in range(9)]
