@@ -85,7 +85,7 @@ class TestDue:
 class TestSkip:
     @pytest.fixture
     async def skipping(self, fresh, settings):
-        """A skipping of a store for tests."""
+        """A shard of a store for tests."""
         store = Store(fresh, settings, settings.redis_url or "")
         await store.open(test=True)
         yield store.shards[0]
