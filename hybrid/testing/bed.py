@@ -21,7 +21,7 @@ from hybrid.errors import ApplicationError, NotSettled, StoreMismatch, UnknownFl
 from hybrid.ids import new_id
 from hybrid.inspect.flows import FlowView, entries_of_log, summaries, view
 from hybrid.inspect.query import Query
-from hybrid.mediator.record import RUNNING, FlowRecord
+from hybrid.mediator.record import RUNNING, UNDOING, FlowRecord
 from hybrid.messages import Command, Event, Message
 from hybrid.runtime.schedule import again
 from hybrid.settings import Settings
@@ -55,10 +55,13 @@ class TestBed:
 
     __test__ = False  # pytest takes classes called Test… for tests
 
-    def __init__(self, app: App, **changes: Any) -> None:
-        """`changes` are settings that win over the application's."""
+    def __init__(self, app: App, *, only: Sequence[str] = (), **changes: Any) -> None:
+        """Of the components `only` these are at work, all if none are named; `changes` are settings that win
+        over the application's, as more `shards`, or another server of tests (`redis_url`).
+        """
         self.app = app
         self.topology = app.topology
+        self._names = list(only or app.topology.names)
         self._changes = changes
         self._stack = AsyncExitStack()
         self._sent: list[Command] = []
@@ -67,7 +70,7 @@ class TestBed:
 
     async def __aenter__(self) -> TestBed:
         async with AsyncExitStack() as stack:
-            url = await asyncio.to_thread(address)
+            url = str(self._changes.get("redis_url") or await asyncio.to_thread(address))
             directory = Path(tempfile.mkdtemp(prefix="hybrid-test-"))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
             own = {"redis_url": url, "domain": f"test-{new_id()}", "directory": directory, **SHORT}
@@ -80,7 +83,7 @@ class TestBed:
             stack.callback(self._reads.close)
             stack.callback(self._reads.delete_all, f"{{{self.app.name}.{settings.domain}.*")
             await store.open(test=True)
-            self._worker = FaultyWorker(self.topology, self.app.resources, store)
+            self._worker = FaultyWorker(self.topology, self.app.resources, store, self._names)
             self._worker.faults = self._faults
             self.client = await stack.enter_async_context(Client(self.app, store))
             await stack.enter_async_context(self._worker)
@@ -120,6 +123,10 @@ class TestBed:
     async def signal(self, flow: str | Receipt, name: str, data: dict[str, Any] | None = None) -> Receipt:
         """Give a flow a signal, as `Client.signal`."""
         return await self.client.signal(_id(flow), name, data, by="a test")
+
+    async def cancel(self, flow: str | Receipt, *, why: str = "", now: bool = False) -> None:
+        """Cancel a flow, as `Client.cancel`."""
+        await self.client.cancel(_id(flow), why=why, by="a test", now=now)
 
     async def settled(self, *, timeout: float = PATIENCE, failures: bool = False) -> None:
         """Wait until the application has come to rest: all has ended, or waits for a timer, a signal, a
@@ -217,8 +224,8 @@ class TestBed:
         )
 
     def outcome(self, flow: str | Receipt) -> Outcome:
-        """Return how a flow, or a simple event, has ended; its state is running while it goes on. Raises
-        UnknownFlow.
+        """Return how a flow, or a simple event, has ended; while it goes on its state is running, or undoing.
+        Raises UnknownFlow.
         """
         id = _id(flow)
         try:
@@ -229,7 +236,8 @@ class TestBed:
                     if fields[b"flow"] == id.encode():
                         return Outcome(id, fields[b"state"].decode())
             raise
-        return outcome_of(record, self.topology.catalog) or Outcome(id, RUNNING)
+        goes_on = UNDOING if record.state == UNDOING else RUNNING
+        return outcome_of(record, self.topology.catalog) or Outcome(id, goes_on)
 
     def failures(self) -> list[Failure]:
         """Return what is at the desk, oldest first."""
@@ -242,8 +250,9 @@ class TestBed:
 
     def _record(self, id: str) -> tuple[Shard, FlowRecord]:
         for shard in self._store.shards:
-            if fields := self._reads.hash(shard.keys.flow(id)):
-                return shard, FlowRecord.read(id, fields)
+            record = FlowRecord.read(id, self._reads.hash(shard.keys.flow(id)))
+            if record.begun:
+                return shard, record
         raise UnknownFlow(id)
 
     def _heard(self, effect: Item) -> None:
@@ -291,7 +300,7 @@ class TestBed:
             for runner, delivery in held
             if delivery.lane.channel.startswith("own:")
         )
-        return await look(self._store, self.topology, apart, own)
+        return await look(self._store, self.topology, self._names, (apart, own))
 
     async def _retry(self, later: Sequence[tuple[Shard, str]]) -> None:
         """Let the next attempts come now."""

@@ -131,8 +131,14 @@ def errors_of(error: Any, times: int, what: str) -> list[BaseException]:
     """
     if times < 1:
         raise ApplicationError(f"{what} fails {times} times: at least once is possible")
+    made = error
     if isinstance(error, type) and issubclass(error, Exception):
-        return [error(f"{what} is to fail") for _ in range(times)]
-    if not isinstance(error, Exception):
+        try:
+            made = error(f"{what} is to fail")
+        except TypeError:
+            raise ApplicationError(
+                f"{error.__name__} takes other arguments than a text: give one, as error={error.__name__}(…)"
+            ) from None
+    if not isinstance(made, Exception):
         raise ApplicationError(f"error={error!r} is no exception that a handler could raise")
-    return [error] * times
+    return [made] * times

@@ -11,8 +11,10 @@ from hybrid.inspect.flows import FlowSummary
 from hybrid.inspect.ledger import GroupLedger, ledger
 from hybrid.topology import Topology
 
-Apart = Collection[tuple[str, str]]
-"""Pairs of a component and a channel: what is in there is held, and does not count."""
+Held = tuple[Collection[tuple[str, str]], dict[str, int]]
+"""What does not count, as it is held: pairs of a component and a channel, and of each component how much of
+its own queue.
+"""
 
 
 @dataclass(slots=True)
@@ -27,8 +29,8 @@ class Look:
     """How many deliveries are at the desk."""
 
 
-async def look(store: Store, topology: Topology, apart: Apart, held: dict[str, int]) -> Look:
-    """Look once. `held` says of each component how much of its own queue does not count.
+async def look(store: Store, topology: Topology, names: Collection[str], held: Held) -> Look:
+    """Look once. What is there for other components than these does not count, unless it is nobody's.
 
     What is due is looked at before the channels: so what comes due and moves meanwhile is found in its
     channel. With several shards the channels are looked at twice, as something may go from one to the other
@@ -43,20 +45,23 @@ async def look(store: Store, topology: Topology, apart: Apart, held: dict[str, i
         ]
     for _ in store.shards[:2]:
         for group in (await ledger(store, topology)).groups:
-            found.moving += _moving(group, apart, held)
+            if group.group not in names and not group.retired:
+                continue
+            found.moving += _moving(group, held)
             found.failed += group.failed
             if group.later:
                 found.later.append((store.shards[group.shard], group.group))
     return found
 
 
-def _moving(group: GroupLedger, apart: Apart, held: dict[str, int]) -> Iterable[str]:
+def _moving(group: GroupLedger, held: Held) -> Iterable[str]:
+    apart, own = held
     for channel in group.channels:
         if (group.group, channel.channel) in apart:
             continue
         pending = channel.pending
         if channel.channel == f"own:{group.group}":
-            pending -= held.get(group.group, 0)
+            pending -= own.get(group.group, 0)
         if channel.waiting or pending > 0:
             who = group.group or "nobody, as no processor handles it"
             yield f"{channel.waiting} waiting and {pending} in work in {channel.channel}, for {who}"

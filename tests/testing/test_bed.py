@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from hybrid import HARD, App, Flow, Mediator, Processor, days, hours
-from hybrid.errors import ApplicationError, NotSettled, StoreMismatch, UnknownFlow
+from hybrid.errors import ApplicationError, HandlerTimeout, NotSettled, StoreMismatch, UnknownFlow
 from hybrid.keys import Keys
 from hybrid.testing import TestBed
 from tests.testing import shop
@@ -246,8 +246,31 @@ async def test_faults_that_can_not_be():
             bed.fail(Pay, of="shipping")
         with pytest.raises(ApplicationError, match="Pay fails 0 times"):
             bed.fail(Pay, times=0)
-        with pytest.raises(ApplicationError, match="error='no' is no exception"):
-            bed.fail(Pay, error="no")
+        for error in ("no", KeyboardInterrupt, KeyboardInterrupt()):
+            with pytest.raises(ApplicationError, match="is no exception that a handler could raise"):
+                bed.fail(Pay, error=error)
+        with pytest.raises(ApplicationError, match="HandlerTimeout takes other arguments than a text"):
+            bed.fail(Pay, error=HandlerTimeout)
+
+
+async def test_a_fault_of_one_that_hears_an_event():
+    async with TestBed(app) as bed:
+        bed.fail(Paid, of="mail", times=3, error=KeyError)
+        await bed.publish(Paid(order="o1"))
+        await bed.settled(failures=True)
+        (failure,) = bed.failures()
+        assert (failure.component, failure.error, failure.attempts) == ("mail", "KeyError", 3)
+
+
+async def test_one_component_alone():
+    async with TestBed(app, only=["mail"]) as bed:
+        await bed.send(Ordered(order="o1"))  # the front door is closed
+        await bed.publish(Paid(order="o1"))
+        await bed.settled()
+        assert bed.commands() == []
+    with pytest.raises(ApplicationError, match="no component is called nobody"):
+        async with TestBed(app, only=["nobody"]):
+            raise AssertionError
 
 
 async def test_several_shards():
