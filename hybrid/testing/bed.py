@@ -198,7 +198,7 @@ class TestBed:
             rows = [row for cls in classes for row in self._reads.entries(shard.keys.topic(cls.type_name))]
             for entry, fields in sorted(rows, key=lambda row: tuple(map(int, row[0].split(b"-")))):
                 envelope = from_fields(fields, entry)
-                found.append(self.topology.catalog.decode(envelope.type, fields[b"data"]))
+                found.append(self.topology.catalog.decode(envelope.type, fields[b"data"], envelope.version))
         return found  # type: ignore[return-value]
 
     def event(self, kind: type[M]) -> M:
