@@ -109,7 +109,7 @@ def _read(told: Any) -> History:
 
 
 def _hidden(record: FlowRecord, catalog: Catalog) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the fields with secrets in them, masked."""
+    """Yield the fields with secrets in them, masked. Signals and answers have none: people see them."""
     if found := masked(catalog, record.facts["type"], record.event, record.schema):
         yield b"schema", str(found[0]).encode()
         yield b"event", found[1]

@@ -53,8 +53,14 @@ def differs(
     except MessageError as error:
         return Difference(0, "begun", error_note(error))
     steps = {number: step for number, step in record.steps.items() if step.kind != UNDO}
-    values, patches, undos = dict(record.values), dict(record.patches), dict(record.undos)
-    copy = replace(record, steps=steps, values=values, patches=patches, undos=undos)
+    copy = replace(
+        record,
+        steps=steps,
+        values=dict(record.values),
+        patches=dict(record.patches),
+        undos=dict(record.undos),
+        tasks=dict(record.tasks),
+    )
     surroundings = Surroundings(catalog, _UNLIMITED, int(record.facts.get("started", 0)), lambda event: "")
     flow = _Watched(copy, envelope_of(record), surroundings)
     try:
