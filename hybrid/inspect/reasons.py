@@ -20,7 +20,7 @@ from hybrid.mediator.record import (
 )
 from hybrid.topology import Topology
 
-_WHAT = {SIGNAL: "the signal", WAIT: "the event", CHILD: "its child"}
+_WHAT = {SIGNAL: "the signal", CHILD: "its child"}
 
 
 class Reason(NamedTuple):

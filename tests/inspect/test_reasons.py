@@ -59,8 +59,12 @@ def test_what_went_wrong(why):
 
 
 def test_what_it_waits_for_beside_commands(why):
-    for kind, text in ((WAIT, "the event paid"), (SIGNAL, "the signal paid"), (CHILD, "its child paid (")):
-        assert why([Issued("paid", 1, 1000, 0, kind)], waits=[1])[0].text.startswith(f"it waits for {text}")
+    for kind, text in (
+        (WAIT, "to hear paid"),
+        (SIGNAL, "for the signal paid"),
+        (CHILD, "for its child paid ("),
+    ):
+        assert why([Issued("paid", 1, 1000, 0, kind)], waits=[1])[0].text.startswith(f"it waits {text}")
     assert why([Issued("work", 1, 1000, 0, UNDO)], waits=[1])[0].text == "it waits for worker to do work"
 
 
