@@ -209,15 +209,13 @@ class Flow:
         self._open()
         self._undos += 1
         data = encode(command, self._surroundings.max_bytes)
-        recorded = self.record.undos.get(self._undos)
-        if recorded is None:
-            made = Compensation(
-                command.type_name, command.type_version, data, command.message_key(), self._steps
-            )
-            self.new_undos[self._undos] = self.record.undos[self._undos] = made
-        elif (recorded.type, recorded.data) != (command.type_name, data):
-            now = command.type_name + (" with other data" if recorded.type == command.type_name else "")
+        made = Compensation(command.type_name, command.type_version, data, command.message_key(), self._steps)
+        recorded = self.record.undos.get(self._undos, made)
+        if (recorded.type, recorded.data) != (made.type, data) and "fixed" not in self.record.facts:
+            now = made.type + (" with other data" if recorded.type == made.type else "")
             raise NonDeterministicFlow(self.id, self._steps, f"undo {recorded.type}", f"undo {now}")
+        if self.record.undos.get(self._undos) != made:
+            self.new_undos[self._undos] = self.record.undos[self._undos] = made
 
     def continue_as_new(self, event: Event) -> NoReturn:
         """Begin anew with another event of the same class, as the same flow and its next run: what is on

@@ -10,6 +10,7 @@ step:N                                    msgpack Issued, without what goes with
 result:N                                  msgpack Result; empty while it is awaited
 value:N                                   msgpack [what flow.now(), random() or uuid() gave, steps before]
 undo:N                                    msgpack Compensation, registered and not yet sent
+fixed                                     there when a person has put a result right
 ending                                    msgpack Ending: how it ends when everything is undone
 paused, asked                             msgpack Deed: who paused it; who asked that it be cancelled
 parent                                    msgpack [flow, run, step, mediator] of the flow whose child it is
