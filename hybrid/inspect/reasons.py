@@ -5,8 +5,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hybrid.ids import child_id
-from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TIMER, UNDO, WAIT, FlowRecord, Issued
+from hybrid.inspect.tasks import asks
+from hybrid.mediator.record import (
+    CHILD,
+    COMMAND,
+    IN_REPAIR,
+    SIGNAL,
+    TASK,
+    TIMER,
+    UNDO,
+    WAIT,
+    FlowRecord,
+    Issued,
+)
 from hybrid.topology import Topology
+
+_WHAT = {SIGNAL: "the signal", CHILD: "its child"}
 
 
 class Reason(NamedTuple):
@@ -43,12 +57,15 @@ def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> s
         return f"{step.label} {'is' if stuck.startswith(IN_REPAIR) else 'waits at the desk:'} {stuck}"
     if step.kind == TIMER:
         return "it sleeps"
+    if step.kind == TASK:
+        return f"it waits for {asks(record, number)} to answer: {step.name}"
     if step.kind == WAIT:
         return f"it waits to hear {step.name}"
     if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
     child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""
-    return f"it waits for {'the ' if step.kind == SIGNAL else ''}{step.label}{child}"
+    what = _WHAT.get(step.kind, step.kind)
+    return f"it waits for {what} {step.name}{child}"
 
 
 def _processor(topology: Topology, type: str) -> str:

@@ -128,14 +128,16 @@ def fixing(
     keys: Keys, record: FlowRecord, deed: Deed, results: Mapping[int, Result], said: str
 ) -> Transition:
     """Return the transition that puts other results in the place of those on record. `said` tells in words
-    what was changed.
+    what was changed. A flow that goes on is woken, so that what it has registered to be undone is put right.
     """
-    key, fields = keys.flow(record.id), list[Any]()
+    key, fields = keys.flow(record.id), ["fixed", "1"]
     for number, value in results.items():
         fields += [f"result:{number}", value.packed()]
     checks = [_seen(keys, record)]
     checks += [still(key, f"result:{number}", record.results[number].packed()) for number in results]
     effects = [hset(key, fields), overtake(key), _told(keys, record, deed, FIX, said)]
+    if record.state == RUNNING:
+        effects.append(add(*wake_up(keys, record.facts["mediator"], record.id)))
     return Transition(checks, (), effects)
 
 

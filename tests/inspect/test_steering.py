@@ -202,6 +202,24 @@ async def test_a_result_that_was_wrong_is_put_right(world, app, shop):
     assert deeds(world) == [("fix", "ann", "why not", "1.receipt")]
 
 
+async def test_what_was_put_right_is_what_is_undone(world, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        paid = await flow.do(Pay(order=event.order))
+        flow.undo(Ship(order=paid.receipt))
+        await flow.signal("go")
+        return Completed(order=paid.receipt)
+
+    app = world.app(front_door(), orders(place), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").waits == {2})
+        assert await steering(app, "fix", "f1", [(1, "receipt", "R-7")]) == ("fixed", "")
+        await until(lambda: b"R-7" in world.flow("f1").undos[1].data)
+        assert await steering(app, "cancel", "f1") == ("undoing", "")
+        await until(lambda: world.flow("f1").ended)
+    assert shop.did == ["pay 10", "ship R-7"]
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
