@@ -130,7 +130,7 @@ def fixing(
     """Return the transition that puts other results in the place of those on record. `said` tells in words
     what was changed. A flow that goes on is woken, so that what it has registered to be undone is put right.
     """
-    key, fields = keys.flow(record.id), ["fixed", "1"]
+    key, fields = keys.flow(record.id), list[Any](("fixed", "1"))
     for number, value in results.items():
         fields += [f"result:{number}", value.packed()]
     checks = [_seen(keys, record)]
