@@ -61,6 +61,31 @@ TEXTS: dict[MailAbout, tuple[str, str]] = {
         "something went wrong on our side, and order {order_id} is closed.\n\n"
         "If your card was charged, the money is on its way back to you.",
     ),
+    MailAbout.INVOICE_SENT: (
+        "Invoice {number} for your order {order_id}",
+        "your order {order_id} is approved.{purchase_order}\n\n"
+        "Please transfer EUR {total} within {days} days, with the order's id. "
+        "When it has come in we pack your books.",
+    ),
+    MailAbout.INVOICE_REMINDER: (
+        "Invoice {number} for your order {order_id} is open",
+        "invoice {number} over EUR {total} for your order {order_id} is not paid in full yet.\n\n"
+        "We keep your books for you for another {days} days. If you have just paid it, thank you.",
+    ),
+    MailAbout.INVOICE_SETTLED: (
+        "What happens next with your order {order_id}",
+        "thank you: invoice {number} over EUR {total} is paid, and your books are packed.\n\n"
+        "The carrier gets your parcel now; we mail you how to follow it.{short}",
+    ),
+    MailAbout.ORDER_REFUSED: (
+        "We can't carry out your order {order_id}",
+        "we are sorry that we can't carry out your order {order_id}: {reason}.",
+    ),
+    MailAbout.ORDER_CLOSED: (
+        "Your order {order_id} is closed",
+        "your order {order_id} is closed, and nothing will be sent.\n\n"
+        "There is nothing to pay; if you have paid for it, the money is on its way back to you.",
+    ),
 }
 
 

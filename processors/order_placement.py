@@ -17,12 +17,19 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from hybrid import Context, Processor
 from processors.database import Base, Money
 from processors.messages.customers import AddressUpdated, UpdateAddress
-from processors.messages.orders import CreateOrder, OrderCompleted, OrderCreated, OrderRefused
+from processors.messages.orders import (
+    CloseOrder,
+    CreateOrder,
+    OrderClosed,
+    OrderCompleted,
+    OrderCreated,
+    OrderRefused,
+)
 from processors.messages.values import Address
 
 order_placement = Processor("order-placement")
 
-PLACED, COMPLETED, REFUSED = "placed", "completed", "refused"
+PLACED, COMPLETED, REFUSED, CANCELLED = "placed", "completed", "refused", "cancelled"
 
 
 class Customer(Base):
@@ -40,7 +47,7 @@ class Customer(Base):
 
 
 class Order(Base):
-    """An order and what became of it: placed, completed, or refused for a reason."""
+    """An order and what became of it: placed, completed, cancelled, or refused for a reason."""
 
     __tablename__ = "orders"
 
@@ -104,6 +111,15 @@ def close_order(event: OrderCompleted | OrderRefused, context: Context) -> None:
         order = session.get_one(Order, event.order_id)
         order.state = COMPLETED if isinstance(event, OrderCompleted) else REFUSED
         order.reason = None if isinstance(event, OrderCompleted) else event.reason
+
+
+@order_placement.on(CloseOrder)
+def cancel_order(command: CloseOrder, context: Context) -> OrderClosed:
+    """Write into the register that an order is cancelled."""
+    with context.transaction() as session:
+        order = session.get_one(Order, command.order_id)
+        order.state, order.reason = CANCELLED, None
+        return OrderClosed(order_id=order.id, customer_id=order.customer_id)
 
 
 def order_id_for(event_id: str) -> str:

@@ -186,6 +186,7 @@ class Answers:
             "apply-payment": good + bad,
             "adjust-inventory": good + bad,
             "email-customer": 3 * good + 2 * bad,
+            "refund-payment": bad,
             "release-stock": bad,
             "fulfill-order": good,
             "order-stock": good,
@@ -201,6 +202,7 @@ class Answers:
             "order-created": good + bad,
             "payment-applied": good,
             "payment-denied": bad,
+            "payment-refunded": bad,
             "inventory-updated": good + bad - short,
             "inventory-backordered": short,
             "email-sent": 3 * good + 2 * bad,
@@ -228,6 +230,7 @@ class Answers:
         return {
             "customers": len(self.countries()),
             "hybrid_inbox": handled,
+            "invoices": 0,
             "mails": commands["email-customer"],
             "order_lines": lines,
             "orders": good + bad,
@@ -268,6 +271,7 @@ class Answers:
                 "what-happens-next": good,
                 "order-shipped": good,
             },
+            "invoices": {},
             "countries": dict(Counter(self.countries().values())),
             "stock": {isbn: max(0, stock - sold[isbn]) for isbn, stock in STOCK.items()},
             "purchased": dict(missing),
@@ -293,7 +297,7 @@ class Answers:
                 "rows": self.rows(),
                 "counts": self.counts(),
                 "totals": {"points": points, "copies": sum(copies(self.good).values())},
-                "amounts": {"charged": charged, "revenue": charged, "completed": charged},
+                "amounts": {"charged": charged, "invoiced": "0.00", "revenue": charged, "completed": charged},
             },
         }
 

@@ -67,7 +67,7 @@ async def test_a_denied_card_refuses_the_order(shop):
     assert outcome.state == "refused"
     assert isinstance(outcome.event, OrderRefused)
     assert (outcome.event.reason, outcome.event.detail) == ("payment denied", "card declined")
-    assert (await commands(shop, outcome.flow))[4:] == ["email-customer", "release-stock"]
+    assert (await commands(shop, outcome.flow))[4:] == ["email-customer", "refund-payment", "release-stock"]
     await until(lambda: "placed" not in summary(shop.app.settings)["counts"]["orders"])
     found = summary(shop.app.settings)
     assert found["counts"]["orders"] == {"refused: payment denied": 1}

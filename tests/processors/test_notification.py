@@ -17,6 +17,11 @@ FACTS = {
     MailAbout.WHAT_HAPPENS_NEXT: {"total": "1", "receipt": "R-1", "short": ""},
     MailAbout.ORDER_SHIPPED: {"carrier": "Post", "tracking": "LP1", "days": "2"},
     MailAbout.ORDER_CANCELLED: {},
+    MailAbout.INVOICE_SENT: {"number": "I-1", "total": "1", "purchase_order": "", "days": "30"},
+    MailAbout.INVOICE_REMINDER: {"number": "I-1", "total": "1", "days": "20"},
+    MailAbout.INVOICE_SETTLED: {"number": "I-1", "total": "1", "short": ""},
+    MailAbout.ORDER_REFUSED: {"reason": "it was not approved"},
+    MailAbout.ORDER_CLOSED: {},
 }
 
 
