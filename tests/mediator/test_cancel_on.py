@@ -174,7 +174,7 @@ async def test_it_is_shown_and_does_not_keep_a_flow_from_being_loose(world, fron
         await waits(world)
         async with app.store() as store:
             first = (await view_of(store, app.topology, "f1")).steps[0]
-            (line,) = await summaries(store)
+            (line,) = await summaries(store, app.topology)
             assert await loose_flows(store, app.topology) == []
             world.raw.delete(world.keys.timers, world.keys.waits("orders", "paid"))
             (loose,) = await loose_flows(store, app.topology)

@@ -286,7 +286,7 @@ async def test_a_flow_that_waits_is_shown_and_not_loose(world, front):
             await waits(world, step=2)
             assert await loose_flows(store, app.topology) == []
             first, second = (await view_of(store, app.topology, "f1")).steps
-            (line,) = await summaries(store)
+            (line,) = await summaries(store, app.topology)
             root = (await trace(store, app.topology, "f1")).root
     assert (first.kind, first.name, first.state) == ("wait", "wait paid order=o1", "heard")
     assert (first.processor, first.reply, first.data) == ("e1", "paid", {"order": "o1", "receipt": "r"})
