@@ -49,18 +49,21 @@ async def _carried_out(event: PlaceOrder, created: OrderCreated, flow: Flow) -> 
         await flow.do(mail(event, created, MailAbout.PAYMENT_DENIED, reason=paid.reason), timeout=PATIENCE)
         raise refused(created, "payment denied", paid.reason)
     short = stock.short if isinstance(stock, InventoryBackordered) else []
-    _check_purchase(short)
+    await _check_purchase(event, created, flow, short)
     told = mail(event, created, MailAbout.WHAT_HAPPENS_NEXT, receipt=paid.receipt, short=arrivals(short))
     return await sent(event, created, flow, short, told)
 
 
-def _check_purchase(short: Sequence[Books]) -> None:
-    """Raise Promote for an order of which very many copies are short."""
+async def _check_purchase(
+    event: PlaceOrder, created: OrderCreated, flow: Flow, short: Sequence[Books]
+) -> None:
+    """Raise Promote for an order of which very many copies are short; the customer is told."""
     copies = sum(books.quantity for books in short)
-    if copies > MANY_SHORT:
-        raise Promote(
-            COMPLEX, f"{copies:,} copies are short: a manager decides on buying more than {MANY_SHORT}"
-        )
+    if copies <= MANY_SHORT:
+        return
+    told = mail(event, created, MailAbout.APPROVAL_NEEDED, copies=f"{copies:,}")
+    await flow.do(told, timeout=PATIENCE)
+    raise Promote(COMPLEX, f"{copies:,} copies are short: a manager decides on buying more than {MANY_SHORT}")
 
 
 async def _given_up(

@@ -78,7 +78,8 @@ def create_order(command: CreateOrder, context: Context) -> OrderCreated:
     order_id = order_id_for(envelope.correlation or envelope.id)
     total = sum((line.amount for line in command.lines), Decimal("0.00"))
     with context.transaction() as session:
-        if session.get(Order, order_id) is None:
+        known = session.get(Order, order_id) is not None
+        if not known:
             placed_at = datetime.fromtimestamp(envelope.time / 1000, UTC)
             order = Order(id=order_id, customer_id=command.customer_id, total=total, placed_at=placed_at)
             order.address = str(command.address)
@@ -90,7 +91,7 @@ def create_order(command: CreateOrder, context: Context) -> OrderCreated:
             )
             customer = _known(session, command.customer_id, command.address)
             customer.name, customer.email = command.name, command.email
-        return OrderCreated(order_id=order_id, customer_id=command.customer_id, total=total)
+        return OrderCreated(order_id=order_id, customer_id=command.customer_id, total=total, known=known)
 
 
 @order_placement.on(UpdateAddress)

@@ -19,6 +19,7 @@ class MailAbout(StrEnum):
     WHAT_HAPPENS_NEXT = "what-happens-next"
     ORDER_SHIPPED = "order-shipped"
     ORDER_CANCELLED = "order-cancelled"
+    APPROVAL_NEEDED = "approval-needed"
     INVOICE_SENT = "invoice-sent"
     INVOICE_REMINDER = "invoice-reminder"
     INVOICE_SETTLED = "invoice-settled"

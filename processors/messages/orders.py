@@ -58,11 +58,12 @@ class CreateOrder(Command, key="customer_id"):
 
 
 class OrderCreated(Event, key="order_id"):
-    """An order is stored."""
+    """An order is stored; `known` says that it had been before, by an earlier run of its flow."""
 
     order_id: OrderId
     customer_id: CustomerId
     total: Amount
+    known: bool = False
 
 
 class FulfillOrder(Command, key="order_id"):
