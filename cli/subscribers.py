@@ -49,7 +49,11 @@ class NewSubscriber:
     def _words(self, own: bool) -> dict[str, str]:
         """Return what the templates leave open; `own`: for the subscriber, else for its test."""
         module = self.name.replace("-", "_")
-        imports = ["from hybrid import Context, Processor" if own else "from hybrid import discovery"]
+        imports = (
+            ["from hybrid import Context, Processor"]
+            if own
+            else ["from hybrid import discovery", "from hybrid.testing import TestBed"]
+        )
         imports += [
             f"from {c.__module__} import {c.__name__}" for c in (self.classes if own else self.classes[:1])
         ]

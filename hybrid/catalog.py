@@ -52,7 +52,7 @@ class Catalog:
         since it is of a newer version.
         """
         cls = self._classes.get(name) or self.named(name)
-        if version in (cls.type_version, 0):
+        if version == cls.type_version or not version:
             return decode(cls, data)
         if version < cls.type_version:
             return validated(cls, upcasted(cls, version, unpack(data)))

@@ -26,6 +26,7 @@ from hybrid.settings import Settings
 from hybrid.streams.connection import Connections
 from tests.servers import REDIS, VALKEY, spawn
 
+pytest_plugins = ["hybrid.testing.plugin"]
 BINARIES = {"valkey": VALKEY, "redis": REDIS}
 
 

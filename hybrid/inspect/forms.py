@@ -25,7 +25,7 @@ def form_of(topology: Topology, record: FlowRecord, asked: Asked) -> type[BaseMo
         return None
     code, mediator = int(record.facts.get("code", 0)), topology.mediators.get(asked.mediator)
     try:
-        event = topology.catalog.decode(record.facts.get("type", ""), record.event)
+        event = topology.catalog.decode(record.facts.get("type", ""), record.event, record.schema)
         function = mediator.flows[type(event)][code] if mediator else None
     except (HybridError, KeyError):
         function = None

@@ -196,6 +196,7 @@ def reset(record: FlowRecord, first: int = 1) -> list[str]:
     gone += [f"value:{number}" for number, (_, before) in record.values.items() if before >= first - 1]
     gone += [f"patch:{name}" for name, (_, before) in record.patches.items() if before >= first - 1]
     gone += [f"undo:{number}" for number, undo in record.undos.items() if undo.after >= first - 1]
+    gone += [f"heard:{id}" for id in record.heard] if first == 1 else []
     return [*gone, "ended", "outcome", "error", "ending", "paused", "asked", "late"]
 
 

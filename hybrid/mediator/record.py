@@ -180,6 +180,8 @@ class FlowRecord:
     """The signals that came, by id; None for one that a step has taken."""
     untaken: dict[str, list[str]] = field(default_factory=dict)
     """The ids of the others, by name, oldest first."""
+    heard: list[str] = field(default_factory=list)
+    """The ids of the events that it has heard."""
     tasks: dict[int, bytes] = field(default_factory=dict)
     """What steps ask people, packed as it stands on record."""
     outcome: tuple[str, int, bytes] | None = None
@@ -209,8 +211,8 @@ class FlowRecord:
     @property
     def outstanding(self) -> set[int]:
         """The steps that were issued and whose result is not known."""
-        open = self.steps.keys() - self.results.keys()
-        return {number for number in open if self.steps[number].kind != CANCEL_ON}
+        unknown = self.steps.keys() - self.results.keys()
+        return {number for number in unknown if self.steps[number].kind != CANCEL_ON}
 
     @property
     def failed(self) -> dict[int, str]:
@@ -264,6 +266,8 @@ class FlowRecord:
             self.patches[of] = tuple(unpack(value))
         elif name == "signal":
             self.signals[of] = Result(*unpack(value)) if value else None
+        elif name == "heard":
+            self.heard.append(of)
         elif name == "untaken":
             self.untaken[of] = value.decode().split()
 

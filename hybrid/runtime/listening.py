@@ -92,6 +92,14 @@ class Listening:
                     self._last[topic] = entry.decode()
                     await self._hear(topic, entry, fields)
 
+    async def has_heard_all(self) -> bool:
+        """Tell whether everything that is on the topics by now was heard, and is handled."""
+        for topic, last in self._last.items():
+            newest = await self._shard.queries.newest(topic, most=1)
+            if newest and newest[0][0].decode() != last:
+                return False
+        return not self.running
+
     async def close(self) -> None:
         """Close the connection."""
         await self._client.aclose()

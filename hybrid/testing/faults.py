@@ -36,11 +36,14 @@ class Faults:
         """Return the handler of a message: of this processor, which may be "" when there is one only. Raises
         ApplicationError.
         """
-        processors = self._topology.processors.values()
-        takers = [p.name for p in processors if message in p.handlers and of in ("", p.name)]
+        name, processors = message.__name__, self._topology.processors
+        takers = [p for p in processors if message in processors[p].handlers and of in ("", p)]
         if len(takers) == 1:
+            if processors[takers[0]].handlers[message].every_instance:
+                raise ApplicationError(
+                    f"{name} goes to every instance: nothing of it is settled, or tried again"
+                )
             return takers[0], message.type_name
-        name = message.__name__
         if takers:
             raise ApplicationError(f"{name} is heard by {', '.join(takers)}: say whose, as of={takers[0]!r}")
         raise ApplicationError(f"no handler of {of or 'a processor'} takes {name}")
@@ -116,6 +119,10 @@ class FaultyWorker(Worker):
         """What looks for what is due, per shard."""
         return self._schedules
 
+    async def has_heard_all(self) -> bool:
+        """Tell whether the handlers of every instance are through with what is on their topics by now."""
+        return all([await listening.has_heard_all() for listening in self._listening])
+
     def _runner(self, name: str, shard: Shard) -> Runner:
         topology, workplace = self._workplace.topology, self._workplace
         if name not in topology.processors:
@@ -131,8 +138,14 @@ def errors_of(error: Any, times: int, what: str) -> list[BaseException]:
     """
     if times < 1:
         raise ApplicationError(f"{what} fails {times} times: at least once is possible")
+    made = error
     if isinstance(error, type) and issubclass(error, Exception):
-        return [error(f"{what} is to fail") for _ in range(times)]
-    if not isinstance(error, Exception):
+        try:
+            made = error(f"{what} is to fail")
+        except TypeError:
+            raise ApplicationError(
+                f"{error.__name__} takes other arguments than a text: give one, as error={error.__name__}(…)"
+            ) from None
+    if not isinstance(made, Exception):
         raise ApplicationError(f"error={error!r} is no exception that a handler could raise")
-    return [error] * times
+    return [made] * times

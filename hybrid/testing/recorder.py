@@ -23,9 +23,11 @@ class Recorder(Settler):
         """Settle soon, and tell."""
 
         def heard(code: int) -> None:
-            for effect in transition.effects if code == APPLIED else ():
-                self._tell(effect)
-            then(code)
+            try:
+                for effect in transition.effects if code == APPLIED else ():
+                    self._tell(effect)
+            finally:
+                then(code)
 
         super().put(transition, heard)
 

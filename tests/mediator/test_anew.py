@@ -62,6 +62,23 @@ async def test_an_endless_flow_keeps_nothing_of_its_earlier_runs(world, shop):
     await sound(app)
 
 
+async def test_an_endless_flow_does_not_remember_what_it_heard(world, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        paid = flow.wait(Paid, match={"order": "o1"})
+        await flow.do(Pay(order="o1", amount=event.total))
+        await paid
+        if event.total < 5:
+            flow.continue_as_new(Place(order="o1", total=event.total + 1))
+        return Completed(order="o1")
+
+    app = world.app(front_door(), orders(place, hears=Paid), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1", total=1), id="f1")
+        assert (await client.wait("f1", timeout=10)).state == "completed"
+    assert len(world.flow("f1").heard) == 1
+    await sound(app)
+
+
 async def test_signals_that_no_step_has_taken_stay(world, shop):
     async def place(event: Place, flow: Flow) -> Completed:
         said = await flow.signal("go")

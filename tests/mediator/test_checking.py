@@ -8,7 +8,19 @@ from hybrid.codec import encode, pack
 from hybrid.envelope import Envelope
 from hybrid.mediator.advance import issued
 from hybrid.mediator.checking import MASKED, Difference, differs
-from hybrid.mediator.record import FIRED, NOTHING, REPLY, SIGNALLED, TIMEOUT, UNDO, FlowRecord, Issued, Result
+from hybrid.mediator.record import (
+    ANSWERED,
+    FIRED,
+    HEARD,
+    NOTHING,
+    REPLY,
+    SIGNALLED,
+    TIMEOUT,
+    UNDO,
+    FlowRecord,
+    Issued,
+    Result,
+)
 from hybrid.mediator.replay import replay
 from hybrid.mediator.surroundings import Surroundings
 from tests.runtime.messages import Completed, Denied, Noted, Paid, Pay, Place, Ship
@@ -32,7 +44,7 @@ def ran(function, *results, come=False, **facts):
     record.begun = True
     left = list(results)
     while True:
-        flow = Flow(record, Envelope("f1", "place"), Surroundings(CATALOG, 9999, 1000))
+        flow = Flow(record, Envelope("f1", "place"), Surroundings(CATALOG, 9999, 1000, lambda event: "front"))
         progress = replay(function, Place(order="o"), flow)
         record.steps |= issued(progress, 1000)
         record.waits, record.facts["need"] = set(progress.waiting), str(progress.need)
@@ -290,7 +302,7 @@ def test_a_timeout_is_a_result_as_any_other():
 def test_an_event_that_can_not_be_read_any_more_and_a_function_that_takes_none():
     record = ran(before)
     found = differs(before, record, Catalog([Pay]))
-    assert (found.step, found.now) == (1, "UnknownMessage: no message is called 'place'")
+    assert (found.step, found.now) == (0, "UnknownMessage: no message is called 'place'")
 
     async def takes_nothing() -> None:
         pass
@@ -301,3 +313,25 @@ def test_an_event_that_can_not_be_read_any_more_and_a_function_that_takes_none()
 def test_a_reply_that_can_not_be_read_any_more_is_told():
     found = differs(before, ran(before, PAID), Catalog([Place, Pay]))
     assert found == Difference(2, "sleep 60 s", "UnknownMessage: no message is called 'paid'")
+
+
+def test_people_children_and_waits_are_steps_as_any_other():
+    async def asks(event: Place, flow: Flow) -> Completed:
+        heard = flow.wait(Paid, match={"order": event.order})
+        answer = await flow.ask("May it go?", choices=("yes", "no"))
+        child = await flow.child(Place(order=answer.choice))
+        await heard
+        return Completed(order=child.order)
+
+    said = Result(ANSWERED, data=pack(["yes", "", None]), by="ann")
+    record = ran(asks, said, reply(Completed(order="x")), PAID._replace(kind=HEARD))
+    assert record.state == "completed"
+    copy = ran(asks, said, reply(Completed(order="x")), PAID._replace(kind=HEARD))
+    assert differs(asks, record, CATALOG) is None
+    assert record == copy
+
+    async def other(event: Place, flow: Flow) -> None:
+        flow.wait(Paid, match={"order": event.order})
+        await flow.ask("May it go?", choices=("yes", "no", "later"))
+
+    assert differs(other, record, CATALOG).step == 2

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hybrid import CommandFailed, Flow, Processor, StepTimeout
+from hybrid import CommandFailed, Flow, Processor, StepTimeout, days
 from hybrid.mediator.record import GIVEN_UP, Result
 from tests.mediator.flows import failed, front_door, orders
 from tests.runtime.messages import Completed, Paid, Pay, Place, Ship
@@ -60,6 +60,22 @@ async def test_the_first_is_given_and_the_others_may_be_awaited_later(world, fro
         assert (await client.wait("f1")).event == Completed(order="1 b a")  # b still was the first
     assert "late" not in world.flow("f1").facts
     assert world.counter("entered:own:orders") == 3  # one wake-up for each wait
+
+
+async def test_a_processor_that_is_away_loses_against_time_and_is_not_asked_later(bed_of, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        index, _ = await flow.race(flow.do(Pay(order="a"), timeout=days(7)), flow.sleep(days(3)))
+        return Completed(order=str(index))
+
+    async with bed_of(front, orders(place), shop.processor) as bed:
+        bed.hold(Pay)
+        order = await bed.send(Place(order="o1"))
+        await bed.skip(days=3)
+        assert bed.outcome(order).event == Completed(order="1")
+        await bed.skip(days=5)
+        bed.release(Pay)
+        await bed.settled()
+        assert (shop.did, bed.commands(Pay)) == ([], [Pay(order="a")])
 
 
 async def test_one_that_nobody_awaits_any_more_changes_nothing(world, front, shop):

@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 
-from hybrid import Flow, Processor, StepTimeout
+from hybrid import Flow, Processor, StepTimeout, days
 from hybrid.codec import unpack
 from hybrid.errors import ApplicationError, FlowEnded, InvalidMessage, MessageTooLarge, UnknownFlow
 from hybrid.inspect.flows import flow as view_of
 from hybrid.inspect.flows import summaries
 from hybrid.inspect.loose import loose_flows
 from hybrid.inspect.trace import trace
+from hybrid.keys import Keys
+from hybrid.mediator.record import FlowRecord
 from tests.mediator.flows import failed, front_door, orders
 from tests.runtime.messages import Completed, Pay, Place
 from tests.runtime.world import until
@@ -50,12 +52,12 @@ async def test_a_flow_waits_for_signals_and_takes_them_in_order(world, front):
     assert told == [["other", "a client"], ["approve", "ann"], ["approve", "ann"]]
 
 
-async def test_one_that_comes_before_is_kept_until_the_flow_waits(world, front):
-    shop, release = Processor("shop"), asyncio.Event()
+async def test_one_that_comes_before_is_kept_until_the_flow_waits(bed_of, front, raw):
+    shop = Processor("shop")
 
     @shop.on(Pay)
     async def pay(command: Pay):
-        await release.wait()
+        return None
 
     async def place(event: Place, flow: Flow) -> Completed:
         await flow.do(Pay(order=event.order))
@@ -63,19 +65,20 @@ async def test_one_that_comes_before_is_kept_until_the_flow_waits(world, front):
         said = await later
         return Completed(order=str(said))
 
-    app = world.app(front, orders(place), shop)
-    async with app.running() as client:
-        await client.send(Place(order="o1"), id="f1")
-        await waits(world)
-        await client.signal("f1", "approve", by="ann", id="s1")
-        async with app.store() as store:
-            (untaken,) = (await view_of(store, app.topology, "f1")).untaken
+    async with bed_of(front, orders(place), shop) as bed:
+        bed.hold(Pay)
+        order = await bed.send(Place(order="o1"))
+        await bed.settled()
+        await bed.client.signal(order.id, "approve", by="ann", id="s1")
+        (untaken,) = bed.flow(order).untaken
         assert (untaken.name, untaken.id, untaken.by, untaken.data) == ("approve", "s1", "ann", None)
-        release.set()
-        assert (await client.wait("f1")).event == Completed(order="None")
-    record = world.flow("f1")
-    assert (record.untaken, record.signals) == ({}, {"s1": None})
-    assert world.raw.zcard(world.keys.timers) == 0
+        bed.release(Pay)
+        await bed.settled()
+        assert bed.outcome(order).event == Completed(order="None")
+        keys = Keys(bed.app.name, bed.settings.domain, 0)
+        record = FlowRecord.read(order.id, raw.hgetall(keys.flow(order.id)))
+        assert (record.untaken, record.signals) == ({}, {"s1": None})
+        assert raw.zcard(keys.timers) == 0
 
 
 async def test_the_same_id_counts_once_also_when_it_was_taken(world, front):
@@ -128,22 +131,25 @@ async def test_what_is_no_signal_is_refused(world, front, name, data, error):
         assert world.flow("f1").signals == {}
 
 
-async def test_a_timeout_is_raised_and_the_signal_is_for_the_next_step(world, front):
+async def test_a_timeout_is_raised_and_the_signal_is_for_the_next_step(bed_of, front, raw):
     async def place(event: Place, flow: Flow) -> Completed:
         try:
-            await flow.signal("approve", timeout=0.05)
+            await flow.signal("approve", timeout=days(2))
         except StepTimeout as late:
             assert (late.step, late.command) == (1, "signal approve")
         return Completed(order=str(await flow.signal("approve", timeout=60)))
 
-    async with world.running(front, orders(place)) as client:
-        await client.send(Place(order="o1"), id="f1")
-        await until(lambda: 2 in world.flow("f1").waits)
-        await client.signal("f1", "approve", {"n": 1})
-        assert (await client.wait("f1")).event == Completed(order="{'n': 1}")
-    assert world.flow("f1").results[1].kind == "timeout"
-    assert world.raw.zcard(world.keys.timers) == 0  # the signal took the second one's timer with it
-    assert "late" not in world.flow("f1").facts
+    async with bed_of(front, orders(place)) as bed:
+        keys = Keys(bed.app.name, bed.settings.domain, 0)
+        order = await bed.send(Place(order="o1"))
+        await bed.skip(days=2)
+        assert raw.zcard(keys.timers) == 1
+        await bed.signal(order, "approve", {"n": 1})
+        await bed.settled()
+        assert bed.outcome(order).event == Completed(order="{'n': 1}")
+        assert [step.state for step in bed.flow(order).steps] == ["timed out", "signalled"]
+        assert raw.zcard(keys.timers) == 0  # the signal took the second one's timer with it
+        assert not raw.hexists(keys.flow(order.id), "late")
 
 
 async def test_a_flow_that_waits_for_a_signal_is_shown_and_not_loose(world, front):

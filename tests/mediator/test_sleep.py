@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from hybrid import Flow, Processor, seconds
+from hybrid import Flow, Processor, days, seconds
 from hybrid.inspect.flows import flow as view_of
 from hybrid.inspect.loose import loose_flows
 from hybrid.inspect.trace import trace
@@ -20,23 +20,23 @@ def front():
     return front_door()
 
 
-async def test_a_flow_sleeps_and_goes_on(world, front):
+async def test_a_flow_sleeps_and_goes_on(bed_of, front):
     async def place(event: Place, flow: Flow) -> Completed:
         began = flow.now()
-        assert await flow.sleep(timedelta(milliseconds=60)) is None
+        assert await flow.sleep(days(30)) is None
         assert await flow.sleep(0.04) is None
-        assert flow.now() - began >= timedelta(milliseconds=100)
+        assert flow.now() - began >= timedelta(days=30, milliseconds=40)
         await flow.sleep(0)
         return Completed(order=event.order)
 
-    async with world.running(front, orders(place)) as client:
-        await client.send(Place(order="o1"), id="f1")
-        assert (await client.wait("f1")).event == Completed(order="o1")
-    record = world.flow("f1")
-    assert [step.name for step in record.steps.values()] == ["sleep 0.06 s", "sleep 0.04 s", "sleep 0 s"]
-    assert {result.kind for result in record.results.values()} == {"fired"}
-    assert record.version == 4
-    assert "late" not in record.facts
+    async with bed_of(front, orders(place)) as bed:
+        order = await bed.send(Place(order="o1"))
+        await bed.skip(days=29)
+        assert bed.flow(order).summary.waiting_for == ("sleep 2592000 s",)
+        await bed.skip(days=1, seconds=1)
+        assert bed.outcome(order).event == Completed(order="o1")
+        told = [(step.name, step.state) for step in bed.flow(order).steps]
+        assert told == [("sleep 2592000 s", "slept"), ("sleep 0.04 s", "slept"), ("sleep 0 s", "slept")]
 
 
 async def test_nobody_needs_to_run_meanwhile_and_it_is_shown(world, front):

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+from hybrid.broker.shard import Store
 from hybrid.errors import ServerError, ServerUnavailable
 from hybrid.streams.connection import Connections
 from hybrid.streams.reads import GroupReader
-from hybrid.streams.scripts import Scripts
-from hybrid.streams.transitions import Transition, ack, add
+from hybrid.streams.scripts import Scripts, Send
+from hybrid.streams.transitions import Transition, ack, add, schedule
 
 
 class TestTakeover:
@@ -79,6 +80,52 @@ class TestDue:
         following, _, due = await bench.shard.scripts.due(bench.keys.counters, [one, two], 9)
         assert due == [[b"past"], []]
         assert 50_000 < following <= 60_000
+
+
+class TestSkip:
+    @pytest.fixture
+    async def skipping(self, fresh, settings):
+        """A shard of a store for tests."""
+        store = Store(fresh, settings, settings.redis_url or "")
+        await store.open(test=True)
+        yield store.shards[0]
+        await store.close()
+
+    async def test_what_is_due_comes_by_that(self, skipping, raw):
+        keys, scripts, queries = skipping.keys, skipping.scripts, skipping.queries
+        now = await queries.now()
+        assert abs(now - await queries.server_time()) < 1_000
+        raw.zadd(keys.timers, {"tomorrow": now + 86_400_000})
+        assert await scripts.skip(keys.store, keys.counters, 86_400_000)
+        assert (await scripts.due(keys.counters, [keys.timers], 9)) == (-1, 86_400_000, [[b"tomorrow"]])
+        assert await scripts.skip(keys.store, keys.counters, 1_000)
+        assert 86_401_000 <= await queries.now() - now < 86_411_000
+        assert await queries.server_time() - now < 10_000
+
+    async def test_what_is_scheduled_goes_by_that(self, skipping, raw):
+        keys = skipping.keys
+        await skipping.scripts.skip(keys.store, keys.counters, 86_400_000)
+        now = await skipping.queries.now()
+        effects = [schedule(keys.timers, 5_000, b"a"), schedule(keys.timers, 5_000, b"b")]
+        assert await skipping.scripts.settle(keys.counters, [Transition((), (), effects)]) == [1]
+        stream = keys.event("front")
+        send = Send.of("id", stream, "entered:event:front", ["id", "id"], ("after", 5_000))
+        names = [keys.counters, keys.seen_new, keys.seen_old, keys.scheduled]
+        assert await skipping.scripts.send(names, (1_000, 100), [send]) == [1]
+        for zset, number in ((keys.timers, 2), (keys.scheduled, 1)):
+            scores = [score for _, score in raw.zrange(zset, 0, -1, withscores=True)]
+            assert len(scores) == number
+            assert all(now + 5_000 <= score < now + 15_000 for score in scores)
+
+    async def test_a_store_that_is_none_for_tests_refuses(self, bench):
+        keys = bench.keys
+        assert not await bench.shard.scripts.skip(keys.store, keys.counters, 1_000)
+        assert not bench.raw.exists(keys.counters)
+
+    async def test_one_that_is_there_does_not_become_one_for_tests(self, store):
+        await store.open(test=True)
+        keys = store.shards[0].keys
+        assert not await store.shards[0].scripts.skip(keys.store, keys.counters, 1_000)
 
 
 class TestRegister:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hybrid import HARD, App, Flow, Mediator, Processor, days, hours
-from hybrid.errors import ApplicationError, NotSettled, StoreMismatch, UnknownFlow
+from hybrid import HARD, App, Flow, Mediator, Processor, RetryPolicy, days, hours
+from hybrid.errors import ApplicationError, HandlerTimeout, NotSettled, StoreMismatch, UnknownFlow
 from hybrid.keys import Keys
 from hybrid.testing import TestBed
 from tests.testing import shop
@@ -189,6 +189,35 @@ async def test_what_does_not_come_to_rest_is_named():
         await bed.settled()
 
 
+async def test_retries_without_end_are_given_up():
+    hopeless = Processor("payment")
+
+    @hopeless.on(Pay, retry=RetryPolicy(attempts=10**9))
+    async def pay(command: Pay):
+        raise ValueError
+
+    async def place(event: Ordered, flow: Flow):
+        await flow.do(Pay(order=event.order))
+
+    async with TestBed(app_of(place, hopeless)) as bed:
+        await bed.send(Ordered(order="o1"))
+        with pytest.raises(NotSettled, match="not settled within 0.1 s"):
+            await bed.settled(timeout=0.1)
+
+
+async def test_a_bed_that_is_not_open_says_so():
+    bed = TestBed(app)
+    for use in (bed.events, lambda: bed.now, lambda: bed.client):
+        with pytest.raises(ApplicationError, match="this bed is not open"):
+            use()
+    with pytest.raises(ApplicationError, match="this bed is not open"):
+        await bed.send(Ordered(order="o1"))
+    async with bed:
+        await bed.settled()
+    with pytest.raises(ApplicationError, match="this bed is not open"):
+        await bed.settled()
+
+
 async def test_two_beds_do_not_know_each_other(raw):
     async with TestBed(app) as one, TestBed(app) as two:
         await one.send(Ordered(order="o1", nights=2), id="f1")
@@ -246,8 +275,48 @@ async def test_faults_that_can_not_be():
             bed.fail(Pay, of="shipping")
         with pytest.raises(ApplicationError, match="Pay fails 0 times"):
             bed.fail(Pay, times=0)
-        with pytest.raises(ApplicationError, match="error='no' is no exception"):
-            bed.fail(Pay, error="no")
+        for error in ("no", KeyboardInterrupt, KeyboardInterrupt()):
+            with pytest.raises(ApplicationError, match="is no exception that a handler could raise"):
+                bed.fail(Pay, error=error)
+        with pytest.raises(ApplicationError, match="HandlerTimeout takes other arguments than a text"):
+            bed.fail(Pay, error=HandlerTimeout)
+
+
+async def test_a_fault_of_one_that_hears_an_event():
+    async with TestBed(app) as bed:
+        bed.fail(Paid, of="mail", times=3, error=KeyError)
+        await bed.publish(Paid(order="o1"))
+        await bed.settled(failures=True)
+        (failure,) = bed.failures()
+        assert (failure.component, failure.error, failure.attempts) == ("mail", "KeyError", 3)
+
+
+async def test_one_component_alone():
+    async with TestBed(app, only=["mail"]) as bed:
+        await bed.send(Ordered(order="o1"))  # the front door is closed
+        await bed.publish(Paid(order="o1"))
+        await bed.settled()
+        assert bed.commands() == []
+    with pytest.raises(ApplicationError, match="no component is called nobody"):
+        async with TestBed(app, only=["nobody"]):
+            raise AssertionError
+
+
+async def test_what_every_instance_hears_is_waited_for():
+    cache, heard = Processor("cache"), []
+
+    @cache.on(Paid, every_instance=True)
+    async def hear(event: Paid) -> None:
+        await asyncio.sleep(0.02)
+        heard.append(event.order)
+
+    async with TestBed(App("shop", [cache])) as bed:
+        for n in range(50):
+            await bed.publish(Paid(order=f"o{n}"))
+        await bed.settled()
+        assert heard == [f"o{n}" for n in range(50)]
+        with pytest.raises(ApplicationError, match="Paid goes to every instance: nothing of it is settled"):
+            bed.hold(Paid)
 
 
 async def test_several_shards():
@@ -266,6 +335,6 @@ async def test_a_worker_that_broke_is_told(monkeypatch, caplog):
 
     monkeypatch.setattr("hybrid.runtime.schedule.Schedule.once", broken)
     async with TestBed(app) as bed:
-        await bed._worker.stopped.wait()
+        await bed._open.settling._worker.stopped.wait()
         with pytest.raises(NotSettled, match="the worker has stopped: the schedule broke"):
             await bed.settled()
