@@ -1,18 +1,21 @@
-"""Completion in the shell: of message types, flows, and groups. What goes wrong offers nothing."""
+"""Completion in the shell: of message types, flows, tasks, and groups. What goes wrong offers nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import typer
 
 from cli.environment import Environment, run
 from hybrid import Event
+from hybrid.broker.shard import Store
 from hybrid.inspect.flows import summaries
+from hybrid.inspect.tasks import open_tasks
 from hybrid.topology import Topology
 
 NEWEST = 20
-"""So many flows are offered, the unfinished ones first."""
+"""So many flows are offered, the unfinished ones first; and so many tasks, the oldest first."""
 
 Completer = Callable[[typer.Context, str], list[str]]
 
@@ -42,17 +45,29 @@ def _initiating(env: Environment) -> list[str]:
     return sorted(cls.type_name for front in topology.fronts.values() for cls in front.events)
 
 
-def _flows(env: Environment) -> list[str]:
-    """Return ids of flows; without starting a server where none has ever been."""
-    settings = env.settings
-    if not settings.redis_url and not settings.directory.exists():
-        return []
+async def _flows(store: Store, topology: Topology) -> list[str]:
+    return [flow.id for flow in await summaries(store, topology, most=NEWEST)]
 
-    async def work() -> list[str]:
-        async with env.store() as (app, store):
-            return [flow.id for flow in await summaries(store, app.topology, most=NEWEST)]
 
-    return run(work)
+async def _tasks(store: Store, topology: Topology) -> list[str]:
+    return [task.id for task in await open_tasks(store, most=NEWEST)]
+
+
+def _in_store(names: Callable[[Store, Topology], Coroutine[Any, Any, list[str]]]) -> Completer:
+    """Return a completer for what stands in the store; no server is started where none has ever been."""
+
+    def found(env: Environment) -> list[str]:
+        settings = env.settings
+        if not settings.redis_url and not settings.directory.exists():
+            return []
+
+        async def work() -> list[str]:
+            async with env.store() as (app, store):
+                return await names(store, app.topology)
+
+        return run(work)
+
+    return _completing(found)
 
 
 initiating = _completing(_initiating)
@@ -61,7 +76,9 @@ types = _completing(lambda env: sorted(cls.type_name for cls in _topology(env).c
 """The types of all messages."""
 events = _completing(lambda env: sorted(c.type_name for c in _topology(env).catalog if issubclass(c, Event)))
 """The types of all events."""
-flows = _completing(_flows)
+flows = _in_store(_flows)
 """The ids of flows."""
+tasks = _in_store(_tasks)
+"""The ids of open tasks."""
 groups = _completing(lambda env: sorted(_topology(env).processors))
 """The names of processors, which are their groups."""

@@ -29,6 +29,7 @@ from cli.commands import (
     status,
     subscribe,
     tail,
+    tasks,
     topology,
     trace,
     watch,
@@ -54,6 +55,7 @@ app = typer.Typer(
 for module in (demo, run, send, subscribe, explain, status, watch, tail, trace, topology, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(flows.app)
+app.add_typer(tasks.app)
 app.add_typer(desk.app)
 app.add_typer(failed.app)
 app.add_typer(held.app)

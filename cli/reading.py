@@ -6,9 +6,9 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn, TypeVar
 
 from hybrid.codec import encode
 from hybrid.errors import HybridError, InvalidMessage, UnknownMessage
@@ -18,6 +18,7 @@ from hybrid.topology import Topology
 
 _KEY = re.compile(r"[^=:\s][^=:]*")
 _SCALAR = re.compile(r"null|true|false|-?\d+(\.\d+)?([eE][+-]?\d+)?")
+T = TypeVar("T")
 DEPTH = 32
 LONG = 8
 """A line may be so many times as long as the largest message: JSON writes some characters with six."""
@@ -76,18 +77,7 @@ class Reader:
         JSON. One that the field does not take as text, and that is a JSON number, true, false or null, is
         taken as that.
         """
-        pairs = [pair(word) for word in words]
-        try:
-            return self.event(type, _nested(pairs, {}))
-        except InvalidMessage as error:
-            better = {key: json.loads(value) for key, value in pairs if fits(key, value, error)}
-            if not better:
-                raise
-        try:
-            return self.event(type, _nested(pairs, better))
-        except InvalidMessage as error:  # what is no better as a scalar is told as the text that it is
-            taken = {key: value for key, value in better.items() if not _refused(key, error)}
-        return self.event(type, _nested(pairs, taken))
+        return made_of(words, lambda data: self.event(type, data))
 
     def from_line(self, raw: bytes) -> Incoming:
         """Return what a line stands for: {"type": …, "data": {…}, "id"?: …}."""
@@ -103,6 +93,24 @@ class Reader:
         if id is not None and not isinstance(id, str):
             raise BadInput(f"id: is text, not {_kind(id)}")
         return Incoming(self.event(given["type"], given.get("data", {})), checked_id(id) if id else None)
+
+
+def made_of(words: Sequence[str], make: Callable[[dict[str, Any]], T]) -> T:
+    """Return what `make` makes of the data that words stand for; see `Reader.from_words`. It raises
+    InvalidMessage for data that is wrong.
+    """
+    pairs = [pair(word) for word in words]
+    try:
+        return make(_nested(pairs, {}))
+    except InvalidMessage as error:
+        better = {key: json.loads(value) for key, value in pairs if fits(key, value, error)}
+        if not better:
+            raise
+    try:
+        return make(_nested(pairs, better))
+    except InvalidMessage as error:  # what is no better as a scalar is told as the text that it is
+        taken = {key: value for key, value in better.items() if not _refused(key, error)}
+    return make(_nested(pairs, taken))
 
 
 class Lines:

@@ -8,10 +8,12 @@ from hybrid.app import App
 from hybrid.client import Client, Outcome, Receipt
 from hybrid.context import Context
 from hybrid.errors import CommandFailed, HybridError, Refused, StepTimeout
+from hybrid.mediator.answers import Answer
 from hybrid.mediator.classes import COMPLEX, HARD, SIMPLE, Verdict
 from hybrid.mediator.flow import Flow
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.simple import SimpleMediator
+from hybrid.mediator.task_events import TaskClosed, TaskEscalated, TaskOpened, TaskReassigned, TaskReminded
 from hybrid.messages import Command, Event, Secret
 from hybrid.policy import RetryPolicy
 from hybrid.processor import Processor
@@ -25,6 +27,7 @@ __all__ = [
     "COMPLEX",
     "HARD",
     "SIMPLE",
+    "Answer",
     "App",
     "Client",
     "Command",
@@ -45,6 +48,11 @@ __all__ = [
     "Settings",
     "SimpleMediator",
     "StepTimeout",
+    "TaskClosed",
+    "TaskEscalated",
+    "TaskOpened",
+    "TaskReassigned",
+    "TaskReminded",
     "Verdict",
     "WorkflowProcessor",
     "days",

@@ -23,6 +23,9 @@ from hybrid.codec import encode
 from hybrid.envelope import first_fields
 from hybrid.errors import ApplicationError, FlowEnded, ServerError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id, new_ids
+from hybrid.inspect.people import People
+from hybrid.inspect.tasks import TaskView, open_tasks
+from hybrid.mediator.answers import Answer
 from hybrid.mediator.record import CANCELLED, COMPLETED, FAILED, REFUSED, Deed, FlowRecord
 from hybrid.mediator.signals import Signal, checked_signal, packed_data, signalling
 from hybrid.mediator.steering import cancelling
@@ -202,6 +205,31 @@ class Client:
             if id not in record.signals:
                 raise FlowEnded(flow, record.state)
         return Receipt(id, code != APPLIED)
+
+    async def tasks(self, *, for_: str = "", type: str = "", most: int = 0) -> list[TaskView]:
+        """Return the open tasks of people, oldest first: for somebody or all, of an event type or all, at
+        most so many (0: all).
+        """
+        return await open_tasks(self._store, for_=for_, type=type, most=most)
+
+    async def claim(self, task: str, *, by: str, take_over: bool = False) -> None:
+        """Claim a task (its id, FLOW/STEP): nobody but `by` answers it from then on. Raises UnknownTask,
+        TaskOver, and TaskTaken when somebody has, unless this is to take it over.
+        """
+        await People(self._store, self.topology).claim(task, by, take_over=take_over)
+
+    async def answer(
+        self, task: str, *, choice: str = "", data: Any = None, note: str = "", by: str = "a client"
+    ) -> None:
+        """Answer a task: with one of its choices, with the data of its form, or, when it has neither, with
+        nothing. Raises UnknownTask, TaskTaken, TaskOver (somebody was first: who, and when), and
+        InvalidMessage for an answer that it does not take: nothing is written then.
+        """
+        await People(self._store, self.topology).answer(task, Answer(choice, data, by, note))
+
+    async def reassign(self, task: str, *, to: str, by: str = "a client", why: str = "") -> None:
+        """Give a task to somebody else, whoever has claimed it. Raises UnknownTask, TaskOver."""
+        await People(self._store, self.topology).reassign(task, to, by, why)
 
     async def cancel(self, flow: str, *, why: str = "", by: str = "a client", now: bool = False) -> None:
         """Cancel a flow: what is under way is waited for, and what the flow has registered is undone; `now`:

@@ -22,6 +22,9 @@
     │   ├── ForeignAwait          a flow awaited something that is not a step
     │   ├── UnknownFlow           no flow of that id
     │   ├── FlowEnded             a signal for a flow that has ended
+    │   ├── UnknownTask           no task of that id
+    │   ├── TaskTaken             somebody else has claimed the task
+    │   ├── TaskOver              the task was answered, timed out, or its flow is over
     │   └── Refused               a business refusal: an outcome, not an error
     ├── WaitTimeout               a flow did not end while the caller waited
     ├── NotSettled                a test's application has something to do still, or a failure
@@ -34,6 +37,7 @@ Errors carry their facts as fields; the text says what, which, why and what to d
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -253,6 +257,34 @@ class Promote(HybridError):
         super().__init__(f"promoted to {event_class}: {reason}")
 
 
+class UnknownTask(FlowError):
+    """No flow asks people this, or ever did."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        super().__init__(f"no task {task[:130]}: a task's id is FLOW/STEP, as in `hybrid tasks list`")
+
+
+class TaskTaken(FlowError):
+    """Somebody else has claimed a task. Fields: `task`, `by`, and since when (ms, `since`)."""
+
+    def __init__(self, task: str, by: str, since: int) -> None:
+        self.task, self.by, self.since = task, by, since
+        super().__init__(f"task {task} is claimed by {by}, since {_utc(since)}: take it over, or reassign it")
+
+
+class TaskOver(FlowError):
+    """A task that nobody is asked any more. Fields: `task`; `how`: answered, timed out or dropped; of an
+    answer `by` whom, and when (ms, `at`).
+    """
+
+    def __init__(self, task: str, how: str, by: str = "", at: int = 0) -> None:
+        self.task, self.how, self.by, self.at = task, how, by, at
+        who = f" by {by}" if by else ": its flow is over, or asks no more" if how == "dropped" else ""
+        was = how if how == "timed out" else f"was {how}"
+        super().__init__(f"task {task} {was}{who}" + (f" at {_utc(at)}" if at else ""))
+
+
 class Refused(FlowError):
     """A business refusal, raised by a flow: an outcome, not an error. Carries the event that tells it."""
 
@@ -286,3 +318,7 @@ class ServerError(HybridError):
 
 class ServerUnavailable(ServerError):
     """No connection to Redis."""
+
+
+def _utc(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -16,6 +16,7 @@ A shard's keys share the hash tag {app.domain.shard}, so that they live in one c
     {app.domain.0}:held:NAME          zset    deliveries of a group that wait for the one before of their key
     {app.domain.0}:repair:FIXER/NAME  stream  deliveries of a group that a workflow processor looks at first
     {app.domain.0}:timers             zset    timeouts and sleeps of flow steps
+    {app.domain.0}:tasks              zset    open tasks of people, FLOW/RUN/STEP, by when asked (ms)
     {app.domain.0}:scheduled          zset    what is sent later: messages, whole, and ticks of schedules
     {app.domain.0}:schedules          hash    what is sent at each tick, and when it ticks, by name
     {app.domain.0}:flow:ID            hash    a flow's record
@@ -50,6 +51,7 @@ class Keys:
         self.prefix = p = f"{{{app}.{domain}.{shard}}}:"
         self.store = p + "store"
         self.timers = p + "timers"
+        self.tasks = p + "tasks"
         self.scheduled = p + "scheduled"
         self.schedules = p + "schedules"
         self.flows = p + "flows"
@@ -111,7 +113,7 @@ class Keys:
     def lasting(self) -> list[str]:
         """Return patterns (relative to the prefix) of the keys that may exist without a time limit."""
         bounded = ["store", "timers", "flows", "outcomes", "log", "counters", "groups", "starts", "consumers"]
-        bounded += ["desk-log", "scheduled", "schedules", "pauses"]
+        bounded += ["desk-log", "scheduled", "schedules", "tasks", "pauses"]
         kinds = ["command", "event", "own", "topic", "later", "failed", "archived", "repair", "gate", "held"]
         kinds += ["flow", "history", "waits", "matches"]
         return [*bounded, *(f"{kind}:*" for kind in kinds)]

@@ -12,6 +12,7 @@ from hybrid.errors import ApplicationError
 from hybrid.mediator.classes import SIMPLE, EventClass
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.simple import SimpleMediator
+from hybrid.mediator.task_events import TASK_EVENTS
 from hybrid.messages import Event, Message
 from hybrid.processor import Handler, Processor
 from hybrid.workflow import WorkflowProcessor
@@ -34,7 +35,7 @@ class Topology:
         self._front_of = self._fronts_by_event()
         self._mediator_of = self._mediators_by_event()
         self._repairs = self._repairs_by_failure()
-        self.catalog = Catalog(dict.fromkeys([*messages, *self._mentioned()]))
+        self.catalog = Catalog(dict.fromkeys([*messages, *self._mentioned(), *TASK_EVENTS]))
         self._check_classes()
 
     @property

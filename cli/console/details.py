@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cli.assignments import told
 from cli.console.views import GROUP
 from cli.console.waterfall import Waterfall
 from cli.output import clean, clock, compact, span
@@ -13,6 +14,7 @@ from hybrid.broker.shard import Store
 from hybrid.envelope import from_fields
 from hybrid.inspect.shown import visible
 from hybrid.inspect.snapshot import Snapshot
+from hybrid.inspect.tasks import task
 from hybrid.inspect.trace import Trace, Traced, trace
 
 NEWEST = 50
@@ -27,6 +29,8 @@ async def detail(app: App, store: Store, snapshot: Snapshot, view: str, key: str
         return component(snapshot, key)
     if view == "desk":
         return group(snapshot, key) if key.startswith(GROUP) else failure(snapshot, key)
+    if view == "tasks":
+        return Group(*told(await task(store, app.topology, key), snapshot.at))
     return message(await trace(store, app.topology, key))
 
 

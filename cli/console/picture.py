@@ -18,9 +18,9 @@ from hybrid.inspect.snapshot import Snapshot
 HEADS = 3
 """Lines above and below the body."""
 HELP = (
-    ("1–5, e f c r x", "the views: events, flows, channels, processors, the desk"),
+    ("1–6, e f c r x t", "the views: events, flows, channels, processors, the desk, tasks"),
     ("↑ ↓ j k, page keys, g G", "move"),
-    ("enter", "open: a flow's waterfall, an event with its data, a channel's entries, a failure"),
+    ("enter", "open: a flow's waterfall, an event with its data, a channel's entries, a failure, a task"),
     ("escape", "back, and out with the filter"),
     ("/", "filter: words, or column=text; enter keeps it, escape drops it"),
     ("p, space", "pause, and go on"),
@@ -67,6 +67,7 @@ def head(snapshot: Snapshot, width: int) -> Text:
         f"  {rate:,.0f}/s ",
         (bars, "green"),
         f"  flows {snapshot.unfinished:,}  waiting {snapshot.waiting:,}",
+        f"  tasks {snapshot.asked:,}" if snapshot.asked else "",
         (f"  failed {failed:,}", "bold red" if failed else ""),
         (f"  workers {alive}", "" if alive else "bold red"),
         (ended, "green"),

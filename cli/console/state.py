@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-VIEWS = ("events", "flows", "channels", "processors", "desk")
+VIEWS = ("events", "flows", "channels", "processors", "desk", "tasks")
 PAGE = 10
 END = 1 << 30
 
@@ -83,9 +83,11 @@ def _back(state: State) -> State:
 
 def _view(key: str) -> str:
     """Return the view that a key chooses: by its number, or by its first letter."""
-    if key in "12345":
+    if key in "123456":
         return VIEWS[int(key) - 1]
-    return {"e": "events", "f": "flows", "c": "channels", "r": "processors", "x": "desk"}.get(key, "")
+    return {"e": "events", "f": "flows", "c": "channels", "r": "processors", "x": "desk", "t": "tasks"}.get(
+        key, ""
+    )
 
 
 def _chosen(state: State, key: str, row: str) -> State:

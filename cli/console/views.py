@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from cli.assignments import left
 from cli.output import Column, clean, clock, span
 from hybrid.broker.log import CLASSIFIED
 from hybrid.inspect.flows import LogLine
 from hybrid.inspect.snapshot import Snapshot
+from hybrid.inspect.tasks import ANYONE
 
 SPARKS = "▁▂▃▄▅▆▇█"
 WIDTH = 16
@@ -168,6 +170,21 @@ def _desk(snapshot: Snapshot) -> Iterable[Row]:
         )
 
 
+def _tasks(snapshot: Snapshot) -> Iterable[Row]:
+    """Return the tasks that have been open longest."""
+    for task in snapshot.tasks:
+        cells = (
+            task.id,
+            clean(task.for_ or ANYONE),
+            clean(task.claimed_by),
+            span(max(snapshot.at - task.asked, 0)),
+            left(task, snapshot.at),
+            task.type,
+            clean(task.question),
+        )
+        yield Row(task.id, cells, " ".join(task.choices))
+
+
 def sparkline(values: Sequence[float], width: int) -> str:
     """Return the newest values as a line of bars, the highest of them full; nothing when all are 0."""
     newest = values[-width:]
@@ -261,6 +278,20 @@ ALL: dict[str, View] = {
         ],
         _desk,
         "the desk is empty: nothing has failed",
+    ),
+    "tasks": View(
+        "tasks",
+        [
+            Column("task", keep=True),
+            Column("for"),
+            Column("claimed by"),
+            Column("age", right=True),
+            Column("due in", right=True),
+            Column("event"),
+            Column("question"),
+        ],
+        _tasks,
+        "nobody is asked anything; `hybrid flows` has what flows wait for",
     ),
 }
 """All views by name, in the order of their keys."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cli.assignments import answered
 from cli.output import STYLES, clean, clock, compact, span
 from hybrid.broker.log import DONE
 from hybrid.inspect.deeds import DeedView
 from hybrid.inspect.flows import FlowView, LogLine, SignalView, StepView
 from hybrid.inspect.reasons import Reason
-from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TIMER, UNDO, WAIT
+from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TASK, TIMER, UNDO, WAIT
 from hybrid.mediator.steering import CANCEL, FIX, PAUSE, RESTART, RESUME, RETRY
+from hybrid.mediator.task_changes import ANSWER, CLAIM, REASSIGN
+from hybrid.mediator.tasks import ESCALATE
 
 DONE_BY = {
     CANCEL: "asked to be cancelled", PAUSE: "paused", RESUME: "resumed", RETRY: "retried",
-    RESTART: "restarted", FIX: "fixed", "answer": "answered", "claim": "claimed", "reassign": "reassigned",
+    RESTART: "restarted", FIX: "fixed", ANSWER: "answered", CLAIM: "claimed", REASSIGN: "reassigned",
+    ESCALATE: "escalated",
 }  # fmt: skip
 """What was done, by its verb."""
 
@@ -98,7 +102,7 @@ def _course(view: FlowView) -> list[Text]:
 
 
 def _deed(deed: DeedView, origin: int) -> Text:
-    done = " ".join((DONE_BY.get(deed.what, deed.what), *_details(deed)))
+    done = " ".join(filter(None, (DONE_BY.get(deed.what, deed.what), *_details(deed))))
     why = f": {deed.why}" if deed.why else ""
     return _moment(deed.at, f"{done} by {deed.who}{why}", origin, "magenta")
 
@@ -109,6 +113,10 @@ def _details(deed: DeedView) -> list[str]:
         return [f"from step {step}", f"on version {version}"][: 2 if version else 1]
     if deed.what == PAUSE and deed.details:
         return [f"with all flows of {str(deed.details[0]).replace(':', ' ', 1)}"]
+    if deed.what in (ANSWER, CLAIM, REASSIGN, ESCALATE) and deed.details:
+        step, *said = deed.details
+        to = f"to {said[-1]}" if deed.what in (REASSIGN, ESCALATE) and said else ""
+        return [f"step {step}", to or (f"with {said[0]}" if said and said[0] else "")]
     return [str(each) if isinstance(each, str | int) else compact(each) for each in deed.details]
 
 
@@ -123,6 +131,8 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
     if step.kind == SIGNAL and step.data:
         answer = f" → {compact(step.data)}"
+    if step.kind == TASK and step.data:
+        answer = f": {answered(**step.data)}"
     to = f" → {step.processor or 'nobody handles it'}" if step.kind in (COMMAND, UNDO) else ""
     found = [_moment(step.sent, f"step {step.number}  {step.name}{to}", origin)]
     for line in log:
@@ -132,7 +142,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
             found.append(_moment(line.settled, text, origin, STYLES.get(line.outcome, "")))
     if step.done:
         again = f", attempt {step.attempts}" if step.attempts > 1 else ""
-        who = step.processor if step.kind == SIGNAL else step.by
+        who = step.processor if step.kind in (SIGNAL, TASK) else step.by
         by = f" by {who}" if who else ""
         if step.kind == WAIT:
             by = f" {step.processor}"
@@ -147,8 +157,10 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
         )
     else:
         until = f"{'' if step.kind == TIMER else ','} until {clock(step.deadline)}" if step.deadline else ""
+        asks = f" for {step.asks}" if step.asks else ""
         tried = f", {step.attempts} attempt(s)" if step.attempts else ""
-        found.append(_line(" " * 24, (f"        {step.state}{tried}{until}", STYLES.get(step.state, ""))))
+        waits = clean(f"        {step.state}{asks}{tried}{until}")
+        found.append(_line(" " * 24, (waits, STYLES.get(step.state, ""))))
     if step.problem:
         found.append(_line(" " * 32, (clean(step.problem), "red")))
         if step.state == FAILED:

@@ -17,8 +17,10 @@ from hybrid.inspect.query import ALL, Query, records, state_of
 from hybrid.inspect.reasons import Reason, reasons
 from hybrid.inspect.runs import run_of, runs
 from hybrid.inspect.shown import visible
+from hybrid.inspect.tasks import asks
 from hybrid.inspect.undos import UndoView, undos
 from hybrid.mediator.record import (
+    ANSWERED,
     CANCEL_ON,
     CHILD,
     COMMAND,
@@ -32,6 +34,7 @@ from hybrid.mediator.record import (
     RUNNING,
     SIGNAL,
     SIGNALLED,
+    TASK,
     TIMEOUT,
     TIMER,
     UNDO,
@@ -53,10 +56,10 @@ WAITING, ACKNOWLEDGED, TIMED_OUT = "waiting", "acknowledged", "timed out"
 SLEEPING, SLEPT, LISTENING, LEFT = "sleeping", "slept", "listening", "not awaited any more"
 _STATES = {
     REPLY: ACKNOWLEDGED, NOTHING: ACKNOWLEDGED, TIMEOUT: TIMED_OUT, GIVEN_UP: "given up", FIRED: SLEPT,
-    SIGNALLED: SIGNALLED, HEARD: HEARD,
+    SIGNALLED: SIGNALLED, HEARD: HEARD, ANSWERED: ANSWERED,
 }  # fmt: skip
 
-_MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, CANCEL_ON: LISTENING}
+MEANWHILE = {TIMER: SLEEPING, SIGNAL: WAITING, WAIT: WAITING, TASK: WAITING, CANCEL_ON: LISTENING}
 """What is said of steps without a message, as long as they have no result."""
 _BY_OUTCOME = {IN_REPAIR: RUNNING, DISCARDED: FAILED}
 """States of an event without a flow, by the outcome of its last delivery."""
@@ -90,7 +93,7 @@ class StepView:
     name: str
     """Of a command its type."""
     processor: str
-    """Of a signal who gave it; of a wait the id of the event that it heard."""
+    """Of a signal who gave it; of a wait the id of the event that it heard; of a task who answered."""
     state: str
     sent: int
     taken: int
@@ -101,7 +104,10 @@ class StepView:
     deadline: int
     reply: str
     data: Any
+    """Of a task the answer: {choice, note, data}."""
     problem: str
+    asks: str = ""
+    """Of a task whom it asks, and who has claimed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +238,7 @@ def summary(record: FlowRecord) -> FlowSummary:
     ]
     paused = f"paused {record.paused}" if record.paused else ""
     problem = "; ".join(why for why in (paused, facts.get("error", ""), *stuck) if why)
-    waiting = [record.steps[n].label for n in sorted(record.waits) if n in record.steps]
+    waiting = [_awaited(record, n) for n in sorted(record.waits) if n in record.steps]
     return FlowSummary(
         record.id,
         state_of(record),
@@ -246,6 +252,12 @@ def summary(record: FlowRecord) -> FlowSummary:
         int(facts.get("ended", 0)),
         facts.get("error", "") if record.ended else problem,
     )
+
+
+def _awaited(record: FlowRecord, step: int) -> str:
+    """Return what a flow waits for: of a task whom, and what they are asked."""
+    issued, whom = record.steps[step], asks(record, step)
+    return f"{whom}: {issued.name}" if whom else issued.label
 
 
 def view(topology: Topology, record: FlowRecord, log: list[LogLine]) -> FlowView:
@@ -311,6 +323,7 @@ def _step(
         result.type if result else "",
         _reply(topology, result),
         problem,
+        "" if result else asks(record, number),
     )
 
 
@@ -326,12 +339,14 @@ def _unfinished(record: FlowRecord, step: int) -> str:
 def remark(step: Issued, result: Result | None) -> str:
     """Return what is to be said of a step beside what its deliveries tell."""
     if result is None:
-        return _MEANWHILE.get(step.kind, "")
+        return MEANWHILE.get(step.kind, "")
     if result.kind in (TIMEOUT, GIVEN_UP):
         why = result.data.decode(errors="replace")
         return "timed out, the flow went on" if result.kind == TIMEOUT else f"given up: {why}"
     if result.kind == SIGNALLED:
         return f"signalled by {result.by}"
+    if result.kind == ANSWERED:
+        return f"answered by {result.by}: {result.said[0] or 'done'}"
     if result.kind == HEARD:
         return f"heard {result.type} {result.by}"
     return SLEPT if result.kind == FIRED else ""
@@ -340,6 +355,8 @@ def remark(step: Issued, result: Result | None) -> str:
 def _reply(topology: Topology, result: Result | None) -> Any:
     if result and result.kind == SIGNALLED:
         return result.said
+    if result and result.kind == ANSWERED:
+        return dict(zip(("choice", "note", "data"), result.said, strict=True))
     if result and result.kind in (REPLY, HEARD):
         return visible(topology.catalog, result.type, result.data, result.schema)
     return None

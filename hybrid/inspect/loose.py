@@ -19,6 +19,7 @@ from hybrid.codec import unpack
 from hybrid.ids import command_id
 from hybrid.inspect.ledger import layout
 from hybrid.mediator.record import FlowRecord
+from hybrid.mediator.tasks import ESCALATE, REMIND
 from hybrid.mediator.waits import Listener
 from hybrid.topology import Topology
 
@@ -122,8 +123,9 @@ async def _places(shard: Shard, topology: Topology) -> Places:
 async def _look_at_waits(shard: Shard, topology: Topology, places: Places) -> None:
     """Take the steps that have a timer, and those that wait to hear an event."""
     for member in await shard.queries.members(shard.keys.timers, 1_000_000):
-        flow, run, step = unpack(member)[:3]
-        places.commands.add(command_id(flow, run, step))
+        flow, run, step, _, *then = unpack(member)
+        if then[:1] not in ([REMIND], [ESCALATE]):
+            places.commands.add(command_id(flow, run, step))
     for name, mediator in topology.mediators.items():
         for event in mediator.hears:
             waits = shard.keys.waits(name, event.type_name)

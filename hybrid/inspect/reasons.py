@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hybrid.ids import child_id
-from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TIMER, UNDO, FlowRecord, Issued
+from hybrid.inspect.tasks import asks
+from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TASK, TIMER, UNDO, FlowRecord, Issued
 from hybrid.topology import Topology
 
 
@@ -43,6 +44,8 @@ def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> s
         return f"{step.label} {'is' if stuck.startswith(IN_REPAIR) else 'waits at the desk:'} {stuck}"
     if step.kind == TIMER:
         return "it sleeps"
+    if step.kind == TASK:
+        return f"it waits for {asks(record, number)} to answer: {step.name}"
     if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
     child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""

@@ -16,11 +16,12 @@ from hybrid.inspect.failures import FailureView, view
 from hybrid.inspect.flows import FlowSummary, LogLine, entries_of_log, summary
 from hybrid.inspect.ledger import GroupLedger, ledger
 from hybrid.inspect.status import ConsumerStatus, consumers_of, kind_of
+from hybrid.inspect.tasks import TaskView, open_tasks
 from hybrid.mediator.record import FlowRecord
 from hybrid.streams.connection import url_shown
 from hybrid.topology import Topology
 
-COMMANDS = 12
+COMMANDS = 14
 """About how many commands one look costs per shard; the console keeps them below 20 a second."""
 NEWEST = 400
 """So many of the newest deliveries are kept."""
@@ -93,6 +94,10 @@ class Snapshot:
     """Deliveries settled per second at the last looks, oldest first."""
     groups: tuple[Group, ...] = ()
     """The failures by cause, the largest group first."""
+    tasks: tuple[TaskView, ...] = ()
+    """The tasks of people that have been open longest."""
+    asked: int = 0
+    """How many tasks are open."""
 
     @property
     def waiting(self) -> int:
@@ -143,6 +148,7 @@ class Sampler:
             await self._read_ends(shard)
         flows = [flow for shard in shards for flow in await _flows(shard)]
         unfinished = [await shard.queries.size(shard.keys.flows) for shard in shards]
+        asked = sum([await shard.queries.size(shard.keys.tasks) for shard in shards])
         failures = await self._failures(books)
         causes = await self._groups(books, failures)
         looked = time.monotonic()
@@ -165,6 +171,8 @@ class Sampler:
             failures=failures,
             rates=self._history("settled", settling),
             groups=causes,
+            tasks=tuple(await open_tasks(self._store, most=PAGE)) if asked else (),
+            asked=asked,
         )
 
     async def _read_log(self, shard: Shard) -> bool:

@@ -20,11 +20,11 @@ from hybrid.inspect import flows
 from hybrid.inspect.flows import WAITING, FlowSummary, LogLine, entries_of_log
 from hybrid.inspect.ledger import ChannelLedger, ledger
 from hybrid.inspect.shown import visible
-from hybrid.mediator.record import CANCEL_ON, FAILED, NOTHING, REPLY, RUNNING, SIGNAL, TIMER, WAIT, FlowRecord
+from hybrid.mediator.record import FAILED, NOTHING, REPLY, RUNNING, FlowRecord
 from hybrid.topology import Topology
 
 EVENT, COMMAND, BROADCAST = "event", "command", "broadcast"  # what a message is; an event: an initiating one
-KINDS = {kind: kind for kind in (EVENT, COMMAND, TIMER, SIGNAL, WAIT, CANCEL_ON)} | {"topic": BROADCAST}
+KINDS = {kind: kind for kind in (EVENT, COMMAND, *flows.MEANWHILE)} | {"topic": BROADCAST}
 AROUND = 50
 """A settle and what it sends have one time, on some servers two: channels are read so long (ms) around it."""
 MOST = 5_000  # entries that one read of a channel returns

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
+from hybrid.mediator.task_events import TASK_EVENTS
 from hybrid.messages import Command, Event, Message
 from hybrid.processor import Processor
 from hybrid.topology import Topology, message_class
@@ -104,7 +105,8 @@ def wiring(topology: Topology) -> Wiring:
     heard = handled | {hearing.event for hearing in hearings}
     entering = {cls.type_name for cls in topology.initiating()}
     commands = [cls.type_name for cls in topology.catalog if issubclass(cls, Command)]
-    events = [cls.type_name for cls in topology.catalog if issubclass(cls, Event)]
+    own = [cls for cls in topology.catalog if cls not in TASK_EVENTS]
+    events = [cls.type_name for cls in own if issubclass(cls, Event)]
     return Wiring(
         tuple(_entrances(topology)),
         tuple(_flows(topology)),

@@ -17,6 +17,7 @@ from hybrid.mediator.record import (
     FAILED,
     RUNNING,
     SIGNAL,
+    TASK,
     TIMER,
     Ending,
     FlowRecord,
@@ -24,6 +25,8 @@ from hybrid.mediator.record import (
 )
 from hybrid.mediator.replay import Progress
 from hybrid.mediator.steps import NewStep, schema_of
+from hybrid.mediator.task_changes import Asked, opened
+from hybrid.mediator.tasks import Task
 from hybrid.mediator.versions import counted_anew
 from hybrid.mediator.waits import listener_of, listening
 from hybrid.streams.transitions import (
@@ -176,6 +179,11 @@ def _set_off(
     """Return the effects that send a step's message, if it has one, and that wake the flow when its time is
     over. Nobody wakes one that has ended.
     """
+    if step.kind == TASK:
+        if not ending:
+            return opened(_asked(place, record, envelope, step))
+        del record.tasks[step.number]  # nobody is asked
+        return []
     effects = []
     if step.kind == COMMAND:
         effects.append(_sent(place, record, envelope, step))
@@ -185,6 +193,16 @@ def _set_off(
         at = member(place, record, step.number, step)
         effects.append(schedule(place.keys.timers, step.timeout, at))
     return effects
+
+
+def _asked(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> Asked:
+    """Return the task that a step is."""
+    packed = record.tasks[step.number]
+    return Asked(
+        place.keys, record.id, record.run, step.number, step.name, place.now,
+        place.now + step.timeout if step.timeout else 0, place.mediator,
+        envelope.correlation or envelope.id, envelope.trace, Task.read(packed), packed,
+    )  # fmt: skip
 
 
 def _sent(place: Place, record: FlowRecord, envelope: Envelope, step: NewStep) -> Item:

@@ -39,6 +39,7 @@ from hybrid.mediator.record import (
     Result,
 )
 from hybrid.mediator.steps import NewStep
+from hybrid.mediator.task_changes import asked_of, withdrawn
 from hybrid.mediator.waits import Match, listener_of, unlistening
 from hybrid.streams.transitions import (
     Awaited,
@@ -157,12 +158,15 @@ def _over(
 
 def dropped(place: Place, record: FlowRecord, first: int = 1) -> list[Item]:
     """Return the effects by which a flow does not wait any more for what is no message, from this step on:
-    timers go off the schedule, and what waits to hear an event out of the index. The timers of commands go
-    when these are acknowledged.
+    timers go off the schedule, what waits to hear an event out of the index, and people are not asked any
+    more. The timers of commands go when these are acknowledged.
     """
     effects: list[Item] = []
     for number, step in record.steps.items():
         if step.kind in (COMMAND, UNDO) or number < first or number in record.results:
+            continue
+        if asked := asked_of(place.keys, record, number):
+            effects += withdrawn(asked, place.now)
             continue
         effects.append(cancel(place.keys.timers, member(place, record, number, step)))
         if step.match:
@@ -186,7 +190,7 @@ def reset(record: FlowRecord, first: int = 1) -> list[str]:
         f"{name}:{number}"
         for number in record.steps
         if number >= first
-        for name in ("step", "result", "stuck", "timer", "wait")
+        for name in ("step", "result", "stuck", "timer", "wait", "task")
     ]
     gone += [f"waiting:{step.name}" for step in record.steps.values() if step.kind == SIGNAL]
     gone += [f"value:{number}" for number, (_, before) in record.values.items() if before >= first - 1]

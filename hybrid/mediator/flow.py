@@ -11,9 +11,11 @@ import random
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 from uuid import UUID
 from zlib import crc32
+
+from pydantic import BaseModel
 
 from hybrid.codec import encode
 from hybrid.envelope import Envelope
@@ -21,7 +23,6 @@ from hybrid.errors import (
     ApplicationError,
     ChildFailed,
     CommandFailed,
-    ForeignAwait,
     MessageError,
     NewerMessage,
     NonDeterministicFlow,
@@ -29,8 +30,10 @@ from hybrid.errors import (
     UnknownMessage,
 )
 from hybrid.ids import child_id, new_id
+from hybrid.mediator.answers import read_answer
 from hybrid.mediator.patches import checked_patch, is_new_ground
 from hybrid.mediator.record import (
+    ANSWERED,
     CANCEL_ON,
     CANCELLED,
     CHILD,
@@ -42,6 +45,7 @@ from hybrid.mediator.record import (
     REFUSED,
     SIGNAL,
     SIGNALLED,
+    TASK,
     TIMEOUT,
     TIMER,
     WAIT,
@@ -50,23 +54,12 @@ from hybrid.mediator.record import (
     Result,
 )
 from hybrid.mediator.signals import checked_signal
-from hybrid.mediator.steps import PAUSE, NewStep, Race, Step, schema_of
+from hybrid.mediator.steps import PAUSE, Anew, NewStep, Race, Step, Suspended, schema_of
 from hybrid.mediator.surroundings import Surroundings
+from hybrid.mediator.tasks import Asking, Question
 from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
-
-
-class Suspended(BaseException):
-    """The run is over for now. Passes through `except Exception` in user code."""
-
-
-class Anew(BaseException):
-    """The flow goes on from its start with another event. Passes through `except Exception` in user code."""
-
-    def __init__(self, event: Event) -> None:
-        self.event = event
-
 
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
@@ -87,6 +80,8 @@ class Flow:
         self.new_patches: dict[str, tuple[bool, int]] = {}
         self.waiting: list[int] = []
         self.need = 0
+        self.forms: dict[int, type[BaseModel]] = {}
+        """The models of the answers that tasks are for, by step."""
         self._surroundings = surroundings
         self._steps = 0
         self._values = 0
@@ -157,6 +152,23 @@ class Flow:
         registered, until it ends. Which event, and what it raises: as `wait`.
         """
         self._listen(CANCEL_ON, event, match, None)
+
+    def ask(self, question: str, **how: Unpack[Asking]) -> Step:
+        """Ask people (`hybrid tasks`, `client.answer`); awaiting it gives an Answer.
+
+        With `choices` (words) it has the `choice`; with `schema`, a pydantic model, its `data` is one;
+        without either somebody has done it. `for_` says who is to answer, `about` which facts they are shown.
+        After `timeout` StepTimeout is raised; `remind` is how often they are reminded until then, `escalate`
+        after what time it goes to whom: (days(2), "director"). Each is broadcast: TaskOpened, TaskReminded,
+        TaskEscalated, TaskReassigned, TaskClosed.
+        """
+        asked = Question(question, **how)
+        task = asked.task(self._surroundings.max_bytes)
+        number = self._issue(TASK, question, asked.times_out, data=task.essence)
+        self.record.tasks.setdefault(number, task.packed())
+        if asked.schema:
+            self.forms[number] = asked.schema
+        return Step(self, [number], single=True)
 
     def race(self, *steps: Step) -> Race:
         """Wait for the first of several steps that has a result; awaiting it gives its index and the result.
@@ -353,6 +365,8 @@ class Flow:
             raise ChildFailed(child, result.kind, event, "" if event else result.data.decode())
         if result.kind == SIGNALLED:
             return result.said
+        if result.kind == ANSWERED:
+            return read_answer(self.forms.get(number), result.by, result.data)
         reply = self._decoded(result)
         self._replies.append(reply)
         return reply
@@ -368,15 +382,6 @@ class Flow:
     def _open(self) -> None:
         if self.closed:
             raise Suspended
-
-
-def foreign(thing: object) -> ForeignAwait:
-    """Return the error for a flow that awaited something else than its steps."""
-    what = "asyncio" if thing is None else type(thing).__name__
-    return ForeignAwait(
-        f"a flow awaited {what}: it may await its own steps only (flow.do, flow.all), since it is run again"
-        " from the start; side effects and waiting belong into a processor's handler"
-    )
 
 
 def _ms(time: timedelta | float | None, what: str = "timeout") -> int:

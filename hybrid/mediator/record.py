@@ -17,6 +17,7 @@ signal:ID                                 msgpack Result, of a signal; empty whe
 untaken:NAME                              ids of the signals of a name that no step has taken, oldest first
 waiting:NAME                              numbers of the steps that wait for a signal of a name
 timer:N                                   of those with a timeout, what stands in the schedule
+task:N                                    msgpack Task: what step N asks people, and who has claimed it
 patch:NAME                                msgpack [what flow.patched(NAME) gave, steps before]
 wait:N                                    of a step that waits to hear an event: since when (ms), on its own
                                           shard and on others
@@ -44,6 +45,8 @@ WAIT, CANCEL_ON = "wait", "cancel-on"
 """The kinds of steps: a command is acknowledged by its processor, a timer fires, a signal comes from
 outside, a child is another flow, an undo is a command that makes up for what was done; a wait hears an event
 that somebody broadcasts, and so does what the flow is cancelled on, which has no result."""
+TASK, ANSWERED = "task", "answered"
+"""A step that asks people, and its result when somebody has answered."""
 REPLY, NOTHING, TIMEOUT, GIVEN_UP = "reply", "nothing", "timeout", "given-up"
 FIRED, SIGNALLED, HEARD = "fired", "signalled", "heard"
 """The kinds of results. That of a child which was not completed is the state in which it ended."""
@@ -111,7 +114,7 @@ class Result(NamedTuple):
 
     @property
     def said(self) -> Any:
-        """What a signal carries, JSON-ready."""
+        """What a signal carries, JSON-ready; of an answer [choice, note, data]."""
         return unpack(self.data)
 
     def packed(self) -> bytes:
@@ -141,8 +144,8 @@ class Issued(NamedTuple):
 
     @property
     def is_from_outside(self) -> bool:
-        """Whether its result comes from outside only, at any time: a signal without a timeout."""
-        return self.kind == SIGNAL and not self.timeout
+        """Whether its result comes from outside only, at any time: a signal or a task without a timeout."""
+        return self.kind in (SIGNAL, TASK) and not self.timeout
 
     def packed(self) -> bytes:
         """Return it as it stands in the record: that it is a command of version 1 goes without saying."""
@@ -177,6 +180,8 @@ class FlowRecord:
     """The signals that came, by id; None for one that a step has taken."""
     untaken: dict[str, list[str]] = field(default_factory=dict)
     """The ids of the others, by name, oldest first."""
+    tasks: dict[int, bytes] = field(default_factory=dict)
+    """What steps ask people, packed as it stands on record."""
     outcome: tuple[str, int, bytes] | None = None
     counted: str = ""
     """The version of its mediator's flow under which it is counted as running; "" when it is not."""
@@ -250,26 +255,28 @@ class FlowRecord:
         return record
 
     def _member(self, name: str, of: str, value: bytes) -> None:
-        if name == "result" and value:
-            self.results[int(of)] = Result(*unpack(value))
-        elif name == "result":
+        if name == "result" and not value:
             self.waits.add(int(of))
-        elif name == "step":
-            self.steps[int(of)] = Issued(*unpack(value))
-        elif name == "value":
-            self.values[int(of)] = tuple(unpack(value))
-        elif name == "undo":
-            self.undos[int(of)] = Compensation(*unpack(value))
+        elif of_step := _BY_NUMBER.get(name):
+            members, read = of_step
+            getattr(self, members)[int(of)] = read(value)
         elif name == "patch":
             self.patches[of] = tuple(unpack(value))
-        elif name == "stuck":
-            self.stuck[int(of)] = value.decode()
         elif name == "signal":
             self.signals[of] = Result(*unpack(value)) if value else None
         elif name == "untaken":
             self.untaken[of] = value.decode().split()
 
 
+_BY_NUMBER: dict[str, tuple[str, Callable[[bytes], Any]]] = {
+    "result": ("results", lambda value: Result(*unpack(value))),
+    "step": ("steps", lambda value: Issued(*unpack(value))),
+    "value": ("values", lambda value: tuple(unpack(value))),
+    "undo": ("undos", lambda value: Compensation(*unpack(value))),
+    "stuck": ("stuck", bytes.decode),
+    "task": ("tasks", bytes),
+}
+"""The fields of a record that have a number: the member of FlowRecord where they go, and as what."""
 _FACTS: dict[str, Callable[[Any], Any]] = {
     "outcome": tuple,
     "parent": tuple,

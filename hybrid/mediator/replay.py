@@ -22,7 +22,7 @@ from hybrid.errors import (
     StepTimeout,
 )
 from hybrid.mediator.classes import EventClass
-from hybrid.mediator.flow import Anew, Flow, Suspended, foreign
+from hybrid.mediator.flow import Flow
 from hybrid.mediator.record import (
     COMPLETED,
     FAILED,
@@ -32,7 +32,7 @@ from hybrid.mediator.record import (
     Compensation,
     Ending,
 )
-from hybrid.mediator.steps import PAUSE, NewStep
+from hybrid.mediator.steps import PAUSE, Anew, NewStep, Suspended, foreign
 from hybrid.messages import Event
 
 

@@ -1,13 +1,14 @@
-"""Steps of a flow as its function sees them: what is issued, and what is awaited."""
+"""Steps of a flow as its function sees them: what is issued, what is awaited, and what ends a run there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
+from hybrid.errors import ForeignAwait
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.waits import Match
-from hybrid.messages import Message
+from hybrid.messages import Event, Message
 from hybrid.policy import RetryPolicy
 
 PAUSE = object()
@@ -15,11 +16,22 @@ PAUSE = object()
 foreign."""
 
 
+class Suspended(BaseException):
+    """The run is over for now. Passes through `except Exception` in user code."""
+
+
+class Anew(BaseException):
+    """The flow goes on from its start with another event. Passes through `except Exception` in user code."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+
 class NewStep(NamedTuple):
     """A step that this run issued for the first time: its number, kind and name; after what time (ms, 0:
     none) it times out, or fires; of one that sends a message also that, its packed data, and of an event the
     front door by which it comes in, of a command its own retry policy; of what waits to hear an event its
-    match.
+    match. The data of a task is what it asks.
     """
 
     number: int
@@ -98,3 +110,12 @@ class Race:
     def _first(self) -> int:
         """Return which one is first. It stands on record: a re-run finds the results of others there, too."""
         return min((step.done(), index) for index, step in enumerate(self._steps) if not step.missing())[1]
+
+
+def foreign(thing: object) -> ForeignAwait:
+    """Return the error for a flow that awaited something else than its steps."""
+    what = "asyncio" if thing is None else type(thing).__name__
+    return ForeignAwait(
+        f"a flow awaited {what}: it may await its own steps only (flow.do, flow.all), since it is run again"
+        " from the start; side effects and waiting belong into a processor's handler"
+    )

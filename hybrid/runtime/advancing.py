@@ -27,6 +27,7 @@ from hybrid.mediator.record import (
     FAILED,
     PROMOTED,
     RUNNING,
+    TASK,
     UNDOING,
     Deed,
     Ending,
@@ -285,7 +286,9 @@ class MediatorRunner(Runner):
         progress = run.go_on()
         try:
             check_outputs(
-                self.component, [len(step.data) for step in progress.issued if step.message], self.settings
+                self.component,
+                [len(step.data) for step in progress.issued if step.message or step.kind == TASK],
+                self.settings,
             )
             if progress.ending and progress.ending.state == PROMOTED:
                 progress.ending = self._promoted(run, progress.ending)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -17,7 +18,9 @@ from hybrid.broker.shard import Shard
 from hybrid.codec import unpack
 from hybrid.errors import ScheduleError, ServerError
 from hybrid.keys import Keys
-from hybrid.mediator.record import TIMEOUT, Result
+from hybrid.mediator.record import TIMEOUT, FlowRecord, Result
+from hybrid.mediator.task_changes import asked_of, fired, task_fields
+from hybrid.mediator.tasks import CLOSE, ESCALATE, REMIND
 from hybrid.mediator.waits import Listener, Match, unlistening
 from hybrid.runtime.workplace import Workplace
 from hybrid.streams.transitions import Transition, fire, result
@@ -26,6 +29,27 @@ MOST = 500
 SOONEST = 0.005
 """How often we look at most, in seconds."""
 _log = logging.getLogger("hybrid.schedule")
+
+
+class Timer(NamedTuple):
+    """A timer of a flow's step: how it stands in the schedule, whose it is, and what it does; of a step that
+    waits to hear an event its match.
+    """
+
+    member: bytes
+    flow: str
+    run: int
+    step: int
+    mediator: str
+    then: str = TIMEOUT
+    match: tuple[Any, ...] = ()
+
+    @classmethod
+    def read(cls, member: bytes) -> Timer:
+        """Return the timer that a member of the schedule is."""
+        flow, run, step, mediator, *rest = unpack(member)
+        then, *match = rest or [TIMEOUT]
+        return cls(member, flow, run, step, mediator, then, tuple(match))
 
 
 class Schedule:
@@ -59,7 +83,7 @@ class Schedule:
         found = await self._shard.scripts.due(self._shard.keys.counters, self._zsets, MOST)
         self._workplace.clock.skipped = found.skipped  # before anything that is due by that is on its way
         timers, sent, *later = found.members
-        transitions = [self._timeout(member) for member in timers]
+        transitions = await self._timed(timers)
         transitions += await self._sent(sent)
         for component, members in zip(self._components, later, strict=True):
             transitions += [again(self._shard.keys, component, member) for member in members]
@@ -94,14 +118,39 @@ class Schedule:
                 self._broken.add(name)
         return transitions
 
-    def _timeout(self, member: bytes) -> Transition:
+    async def _timed(self, members: Sequence[bytes]) -> list[Transition]:
+        """Return the transitions for timers of steps. What one of a task does is on the flow's record."""
+        timers = list(map(Timer.read, members))
+        of_tasks = [timer for timer in timers if timer.then in (CLOSE, REMIND, ESCALATE)]
+        transitions = [self._timeout(timer) for timer in timers if timer not in of_tasks]
+        if of_tasks:
+            keys = [self._shard.keys.flow(timer.flow) for timer in of_tasks]
+            records = await self._shard.queries.hashes(keys, [task_fields(timer.step) for timer in of_tasks])
+            transitions += map(self._of_task, of_tasks, records)
+        return transitions
+
+    def _of_task(self, timer: Timer, fields: dict[bytes, bytes]) -> Transition:
+        keys, record = self._shard.keys, FlowRecord.read(timer.flow, fields)
+        asked = asked_of(keys, record, timer.step) if record.run == timer.run else None
+        if asked is None:  # nobody is asked any more
+            return Transition((), [fire(keys.timers, timer.member)], ())
+        return fired(asked, timer.then, self._workplace.clock.now())
+
+    def _timeout(self, timer: Timer) -> Transition:
         keys = self._shard.keys
-        flow, run, step, mediator, *then = unpack(member)
-        value = Result(then[0] if then else TIMEOUT, done=self._workplace.clock.now()).packed()
-        effects = [result(keys.flow(flow), run, str(step), value, wake_up(keys, mediator, flow))]
-        if match := then[1:]:
-            effects.append(unlistening(keys, mediator, Match(*match), Listener(flow, run, step)))
-        return Transition((), [fire(keys.timers, member)], effects)
+        effects = [
+            result(
+                keys.flow(timer.flow),
+                timer.run,
+                str(timer.step),
+                Result(timer.then, done=self._workplace.clock.now()).packed(),
+                wake_up(keys, timer.mediator, timer.flow),
+            )
+        ]
+        if timer.match:
+            listener = Listener(timer.flow, timer.run, timer.step)
+            effects.append(unlistening(keys, timer.mediator, Match(*timer.match), listener))
+        return Transition((), [fire(keys.timers, timer.member)], effects)
 
 
 def again(keys: Keys, component: str, member: bytes) -> Transition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from hybrid import (
     HARD,
@@ -50,6 +50,11 @@ class Lost(Command):
     n: int
 
 
+class Form(BaseModel):
+    n: int = Field(gt=0, description="so many")
+    tags: list[str] = []
+
+
 class Ended(Event):
     n: int
 
@@ -87,6 +92,11 @@ async def go(event: Go, flow: Flow) -> Ended:
         said = await flow.signal("answer")
         await nap
         return Ended(n=said["n"] if said else 0)
+    if event.note == "approval":
+        said = await flow.ask("Go?\u00e9", choices=["yes", "no"], for_="boss", about={"n": event.n})
+        return Ended(n=1 if said.choice == "yes" else 0)
+    if event.note == "form":
+        return Ended(n=(await flow.ask("How many?", schema=Form, timeout=600)).data.n)
     if event.note == "lost":
         await flow.do(Lost(n=event.n))
     if event.note == "slow":

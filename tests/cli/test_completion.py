@@ -44,3 +44,14 @@ def test_flows(hybrid, place):
     hybrid("send", "go", "n=1", "--wait", "--id", "completed-1")
     assert "completed-1" in completed(place, "hybrid flows show complete")
     assert "completed-1" in completed(place, "hybrid trace complete")
+
+
+def test_tasks(hybrid, place):
+    hybrid("send", "go", "n=1", "note=approval", "--id", "completed-2")
+
+    def is_offered():
+        return "completed-2/1" in completed(place, "hybrid tasks claim completed-")
+
+    assert any(is_offered() for _ in range(20))
+    hybrid("tasks", "complete", "completed-2/1", "--choice", "yes")
+    assert not is_offered()

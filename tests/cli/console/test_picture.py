@@ -19,6 +19,7 @@ from hybrid.inspect.failures import FailureView
 from hybrid.inspect.flows import FlowSummary, LogLine
 from hybrid.inspect.snapshot import ChannelRow, ComponentRow, Snapshot
 from hybrid.inspect.status import ConsumerStatus
+from hybrid.inspect.tasks import TaskView
 
 RECORDED = Path(__file__).with_name("recorded")
 SIZE = Size(100, 14)
@@ -76,6 +77,14 @@ SNAPSHOT = Snapshot(
             1_200, 3, 40, AT, AT,
         ),
     ),
+    tasks=(
+        TaskView(
+            "f1/2", "f1", 2, "place-order", "Approve \x1b[31morder?", "manager", ("approve", "refuse"), "",
+            {"total": "12000"}, AT, AT + 65_000, "ann", AT + 10, 1, 0, "",
+        ),
+        TaskView("f2/3", "f2", 3, "refund", "How much?", "", (), "Refund", {}, AT, 0, "", 0, 0, 0, ""),
+    ),
+    asked=2,
 )  # fmt: skip
 
 

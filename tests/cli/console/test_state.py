@@ -34,7 +34,7 @@ def test_keys(text, keys):
 
 
 @pytest.mark.parametrize(
-    ("key", "view"), [*zip("12345", VIEWS, strict=True), *zip("efcrx", VIEWS, strict=True)]
+    ("key", "view"), [*zip("123456", VIEWS, strict=True), *zip("efcrxt", VIEWS, strict=True)]
 )
 def test_views_on_keys(key, view):
     assert press([key], State(cursor=2, opened="b", filter="x")) == State(view=view)
