@@ -80,5 +80,5 @@ flows = _in_store(_flows)
 """The ids of flows."""
 tasks = _in_store(_tasks)
 """The ids of open tasks."""
-groups = _completing(lambda env: sorted(_topology(env).processors))
-"""The names of processors, which are their groups."""
+groups = _completing(lambda env: sorted(filter(_topology(env).topics_of, _topology(env).names)))
+"""The names of components that listen to topics, which are their groups."""

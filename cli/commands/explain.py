@@ -178,6 +178,5 @@ def _sent(topology: Topology, message: Message) -> Sent:
     if isinstance(message, Command):
         handler = topology.handler_of(type(message))
         return Sent(message.type_name, (handler.component,) if handler else (), shown(message))
-    return Sent(
-        message.type_name, tuple(h.component for h in topology.listeners(type(message))), shown(message)
-    )
+    heard = [name for name in topology.names if type(message) in topology.topics_of(name)]
+    return Sent(message.type_name, tuple(heard), shown(message))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.commands import flows_versions
+from cli.commands import flows_check, flows_export, flows_versions
 from cli.environment import environment, run
 from cli.flows import signalling, verbs
 from cli.flows.choosing import Filters, Id
@@ -42,6 +42,8 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=False,
 )
+app.command("check", epilog=flows_check.EXAMPLES)(flows_check.command)
+app.command("export", epilog=flows_export.EXAMPLES)(flows_export.command)
 app.command("versions", epilog=flows_versions.EXAMPLES)(flows_versions.command)
 app.add_typer(signalling.app)
 app.add_typer(verbs.app)
@@ -68,7 +70,11 @@ def flows(ctx: typer.Context, options: Listed) -> None:
 @app.command(name="list", epilog=EXAMPLES)
 @taking(Listed)
 def list_flows(ctx: typer.Context, options: Listed) -> None:
-    """List flows: the unfinished ones first, then those that ended, newest first."""
+    """List flows: the unfinished ones first, then those that ended, newest first.
+
+    The options are a query, which each of the verbs takes, too: `hybrid flows cancel
+    --type place-order --older-than 2d`.
+    """
     listed(ctx, options)
 
 

@@ -87,7 +87,8 @@ def act(env: Environment, chosen: Chosen, verb: str, opening: Opening, *, ended:
     try:
         run(work)
     except KeyboardInterrupt:
-        err(f"interrupted after {telling.results.total():,} of {number:,} flows; the others are as they were")
+        done, more = telling.results.total(), f"and maybe some of the next {AT_ONCE}"
+        err(f"interrupted: {done:,} of {number:,} flows are done, {more}; the others are as they were")
         raise
     telling.end()
 

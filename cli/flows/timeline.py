@@ -129,7 +129,7 @@ def _why(reason: Reason, state: str) -> Text:
 
 def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
     answer = f" → {step.reply} {compact(step.data)}" if step.reply else ""
-    if step.kind == SIGNAL and step.data:
+    if step.kind in (SIGNAL, WAIT) and step.data:
         answer = f" → {compact(step.data)}"
     if step.kind == TASK and step.data:
         answer = f": {answered(**step.data)}"
@@ -145,7 +145,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
         who = step.processor if step.kind in (SIGNAL, TASK) else step.by
         by = f" by {who}" if who else ""
         if step.kind == WAIT:
-            by = f" {step.processor}"
+            by = f" {step.reply} {step.processor}" if step.reply else ""
         took = f" {'for' if step.kind == TIMER else 'in'} {span(max(step.done - step.sent, 0))}"
         found.append(
             _moment(

@@ -144,7 +144,7 @@ class Fixing(Reasoned):
 )
 @taking(Fixing)
 def fix(ctx: typer.Context, options: Fixing) -> None:
-    """Put right what the result of a step says, in flows that go on.
+    """Put right what the recorded result of a step says.
 
     The result as a whole must be valid still. FIELD may lead inwards with dots;
     STEP.FIELD:=JSON gives any value. What a flow has already done with the wrong

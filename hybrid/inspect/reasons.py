@@ -6,8 +6,21 @@ from typing import NamedTuple
 
 from hybrid.ids import child_id
 from hybrid.inspect.tasks import asks
-from hybrid.mediator.record import CHILD, COMMAND, IN_REPAIR, SIGNAL, TASK, TIMER, UNDO, FlowRecord, Issued
+from hybrid.mediator.record import (
+    CHILD,
+    COMMAND,
+    IN_REPAIR,
+    SIGNAL,
+    TASK,
+    TIMER,
+    UNDO,
+    WAIT,
+    FlowRecord,
+    Issued,
+)
 from hybrid.topology import Topology
+
+_WHAT = {SIGNAL: "the signal", WAIT: "the event", CHILD: "its child"}
 
 
 class Reason(NamedTuple):
@@ -46,10 +59,13 @@ def _why(topology: Topology, record: FlowRecord, number: int, step: Issued) -> s
         return "it sleeps"
     if step.kind == TASK:
         return f"it waits for {asks(record, number)} to answer: {step.name}"
+    if step.kind == WAIT:
+        return f"it waits to hear {step.name}"
     if step.kind in (COMMAND, UNDO):
         return f"it waits for {_processor(topology, step.name)} to do {step.name}"
     child = f" ({child_id(record.id, record.run, number)})" if step.kind == CHILD else ""
-    return f"it waits for {'the ' if step.kind == SIGNAL else ''}{step.label}{child}"
+    what = _WHAT.get(step.kind, step.kind)
+    return f"it waits for {what} {step.name}{child}"
 
 
 def _processor(topology: Topology, type: str) -> str:

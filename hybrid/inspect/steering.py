@@ -13,8 +13,9 @@ from hybrid.inspect.actions import REFUSED, SENT_BACK, Desk, Order
 from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
 from hybrid.inspect.failures import FailureView, handles, named
+from hybrid.mediator.ending import told
 from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
-from hybrid.mediator.steering import cancelling, fixing, pausing, restarting, resuming
+from hybrid.mediator.steering import RETRY, cancelling, fixing, pausing, restarting, resuming
 from hybrid.streams.transitions import CHECK_FAILED, Transition, hdel, hset
 from hybrid.topology import Topology
 
@@ -114,7 +115,7 @@ class Steering:
     async def retry(self, flow: str) -> Steered:
         """Send back what a flow has at the desk: the command of the step that failed, or its own wake-up."""
         try:
-            await self._record(flow)
+            shard, _ = await self._record(flow)
         except HybridError as error:
             return Steered(flow, REFUSED, str(error))
         views = [view for view in await self._at_desk(flow) if view.flow == flow]
@@ -127,6 +128,8 @@ class Steering:
         if refused or not outcomes:
             return Steered(flow, REFUSED, refused[0].why if refused else "what it has there is archived")
         done = any(outcome.result == SENT_BACK for outcome in outcomes) or self._dry
+        if done and not self._dry:
+            await self._tell_retried(shard, flow, [order.view.step for order in orders])
         return Steered(flow, self._said(RETRIED) if done else outcomes[0].result)
 
     async def restart(self, flow: str, *, step: int, version: int = 0) -> Steered:
@@ -193,6 +196,12 @@ class Steering:
             return Steered(flow, f"already {CANCELLED}" if same else REFUSED, "" if same else str(ended))
         except HybridError as error:
             return Steered(flow, REFUSED, str(error))
+
+    async def _tell_retried(self, shard: Shard, flow: str, steps: Sequence[int]) -> None:
+        """Write into a flow's history what the desk's log has already."""
+        rows = [[self._who, self._why, *(f"step {step}" for step in steps if step)]]
+        line = told(shard.keys, flow, await shard.queries.now(), RETRY, rows)
+        await shard.settler.settle(Transition((), (), [line]))
 
     async def _at_desk(self, flow: str) -> list[FailureView]:
         """Return what a flow has at the desk: read for all flows at once, when the first is asked for, so

@@ -20,7 +20,11 @@ class UndoView:
 
 
 def undos(record: FlowRecord, catalog: Catalog) -> tuple[UndoView, ...]:
-    """Return what a flow has registered, in the order in which it would be sent: the last first."""
+    """Return what a flow that goes on has registered, in the order in which it would be sent: the last
+    first.
+    """
+    if record.ended:
+        return ()
     return tuple(
         UndoView(undo.type, undo.after, visible(catalog, undo.type, undo.data, undo.schema))
         for _, undo in sorted(record.undos.items(), reverse=True)

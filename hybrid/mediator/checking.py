@@ -27,7 +27,7 @@ _UNLIMITED = 1 << 62
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Where a function does something else than the record says: at which step, what it did there, and what
-    it does now. A flow's end, and its waiting, stand as the step after its last one.
+    it does now. A flow's end, and its waiting, stand as the step after its last one; 0 is its start.
     """
 
     step: int
@@ -35,7 +35,8 @@ class Difference:
     now: str
 
     def __str__(self) -> str:
-        return f"step {self.step}: was {self.was}, is now {self.now}"
+        where = f"step {self.step}" if self.step else "at its start"
+        return f"{where}: was {self.was}, is now {self.now}"
 
 
 def differs(
@@ -50,7 +51,7 @@ def differs(
     try:
         event = catalog.decode(record.facts.get("type", ""), record.event, record.schema)
     except MessageError as error:
-        return Difference(1, "begun", error_note(error))
+        return Difference(0, "begun", error_note(error))
     steps = {number: step for number, step in record.steps.items() if step.kind != UNDO}
     values, patches, undos = dict(record.values), dict(record.patches), dict(record.undos)
     copy = replace(record, steps=steps, values=values, patches=patches, undos=undos)
@@ -59,7 +60,7 @@ def differs(
     try:
         progress = replay(function, event, flow)  # type: ignore[arg-type]
     except TypeError as error:  # it does not take an event and a flow
-        return Difference(1, "begun", error_note(error))
+        return Difference(0, "begun", error_note(error))
     return flow.difference or _missing(flow, progress) or _beyond(record, flow, progress, catalog)
 
 

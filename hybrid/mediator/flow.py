@@ -261,11 +261,8 @@ class Flow:
         return UUID(self._recorded(lambda: new_id() + new_id()[:8]), version=4)
 
     def patched(self, name: str) -> bool:
-        """Tell whether the change of this name holds in this flow: it does when the function comes here
-        beyond all that is on record, and not when it repeats what code without the change has done.
-
-        The answer is given once, recorded, and holds for the whole flow, in loops too. Raises
-        ApplicationError for a name that is not kebab-case.
+        """Tell whether the change of this name holds in this flow: not when the function repeats here what
+        it did without the change. The first answer is recorded and holds for the whole flow.
         """
         self._open()
         patches = self.record.patches

@@ -79,7 +79,7 @@ class Hearing:
             if not isinstance(event, Event):
                 raise UndecodableMessage(f"a {envelope.type} is no event: nobody waits for it")
         except Exception as error:  # whatever is wrong with a message, the next one goes on
-            self._runner.fail(delivery, error)
+            self._runner.turn_away(delivery, error)
             return None
         return Audible(delivery, envelope, event)
 

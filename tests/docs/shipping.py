@@ -19,7 +19,8 @@ class PaymentTaken(Event):
 
 
 class Refund(Command):
-    receipt: str
+    customer: str
+    total: int
 
 
 class Ship(Command):
@@ -51,7 +52,7 @@ depot = Processor("depot")
 @orders.flow(PlaceOrder)
 async def place_order(event: PlaceOrder, flow: Flow) -> OrderDone:
     paid = await flow.do(TakePayment(customer=event.customer, total=event.total))
-    flow.undo(Refund(receipt=paid.receipt))
+    flow.undo(Refund(customer=event.customer, total=event.total))
     await flow.signal("packed")
     await flow.do(Ship(item=event.item, receipt=paid.receipt))
     return OrderDone(item=event.item)

@@ -17,7 +17,7 @@ PROGRAMS = [
 
 
 def test_there_are_such_pages():
-    assert {"errors", "flows", "tasks", "testing", "time"} <= {program.id for program in PROGRAMS}
+    assert {"changing", "errors", "flows", "tasks", "testing", "time"} <= {program.id for program in PROGRAMS}
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)

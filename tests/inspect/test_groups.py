@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hybrid import App, Event, Processor, RetryPolicy, WorkflowProcessor
+from hybrid import HARD, App, Event, Flow, Mediator, Processor, RetryPolicy, WorkflowProcessor
 from hybrid.errors import ApplicationError
 from hybrid.inspect.actions import ARCHIVE, Desk, Order
 from hybrid.inspect.desk import Selection, selected
@@ -283,3 +283,32 @@ async def test_each_shard_has_its_own(fresh, settings):
         while len(ear.heard) < 60:
             await asyncio.sleep(0.01)
         assert (await ledger(store, app.topology)).balanced
+
+
+async def test_a_mediator_whose_flows_wait_is_a_group_until_it_is_removed(place, store):
+    waiting = Mediator("waiting", handles=HARD)
+
+    @waiting.flow(Seen, hears=Heard)
+    async def wait(event: Seen, flow: Flow) -> None:
+        await flow.wait(Heard, match={"n": event.n})
+
+    now = place(waiting)
+    await now.publish(Heard(n=1))
+    await now.run(Heard(n=2))
+    view = (await now.groups())["heard", "waiting"]
+    assert (view.state, view.waiting, view.pending, view.registered, view.retired) == (
+        LIVE,
+        0,
+        0,
+        True,
+        False,
+    )
+    books = await now.books("waiting")
+    assert (books.entered, books.settled) == (1, 1)  # what was before it began is none of its
+    later = place(listener("ear", Heard))
+    await later.publish(Heard(n=3))
+    (view,) = await later.group("waiting")
+    assert (view.retired, view.waiting) == (True, 1)
+    assert (await later.books("waiting")).waiting == 1
+    await remove(store, later.app.topology, [view], force=True)
+    assert ("heard", "waiting") not in await later.groups()

@@ -6,7 +6,19 @@ import pytest
 
 from hybrid import App
 from hybrid.inspect.reasons import Reason, reasons
-from hybrid.mediator.record import IN_REPAIR, NOTHING, SIGNAL, TIMER, FlowRecord, Issued, Result
+from hybrid.mediator.record import (
+    CHILD,
+    IN_REPAIR,
+    NOTHING,
+    SIGNAL,
+    TIMER,
+    UNDO,
+    WAIT,
+    Deed,
+    FlowRecord,
+    Issued,
+    Result,
+)
 from tests.cli import shop
 
 
@@ -15,8 +27,9 @@ def why(settings):
     """Return the reasons of a flow on record like this."""
     app = App("shop", [shop.front, shop.boss, shop.worker, shop.listener], settings=settings)
 
-    def told(steps=(), *, waits=(), stuck=None, results=None, **facts):
+    def told(steps=(), *, waits=(), stuck=None, results=None, paused=None, **facts):
         record = FlowRecord("f1", {"mediator": "boss", **facts}, steps=dict(enumerate(steps, 1)))
+        record.paused = paused
         record.waits, record.stuck, record.results = set(waits), stuck or {}, results or {}
         return reasons(record, app.topology)
 
@@ -43,6 +56,19 @@ def test_several_at_once_in_the_order_of_the_steps(why):
 def test_what_went_wrong(why):
     assert why([WORK], waits=[1], stuck={1: f"{IN_REPAIR}mender"})[0].text == "work is in repair by mender"
     assert why([WORK], waits=[1], error="it broke")[0] == Reason(0, "it waits at the desk: it broke")
+
+
+def test_what_it_waits_for_beside_commands(why):
+    for kind, text in ((WAIT, "the event paid"), (SIGNAL, "the signal paid"), (CHILD, "its child paid (")):
+        assert why([Issued("paid", 1, 1000, 0, kind)], waits=[1])[0].text.startswith(f"it waits for {text}")
+    assert why([Issued("work", 1, 1000, 0, UNDO)], waits=[1])[0].text == "it waits for worker to do work"
+
+
+def test_a_paused_one_says_by_whom_before_all_else(why):
+    alone, ruled = Deed("ann", "holidays", 5), Deed("ann", "", 5, "type:go")
+    assert why([WORK], waits=[1], paused=alone)[0].text == "it is paused by ann: holidays"
+    assert why([WORK], waits=[1], paused=ruled)[0].text == "it is paused with all flows of type go by ann"
+    assert [reason.step for reason in why([WORK], waits=[1], paused=alone)] == [0, 1]
 
 
 def test_nothing_awaited_is_a_reason_too(why):

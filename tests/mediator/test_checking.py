@@ -290,7 +290,7 @@ def test_a_timeout_is_a_result_as_any_other():
 def test_an_event_that_can_not_be_read_any_more_and_a_function_that_takes_none():
     record = ran(before)
     found = differs(before, record, Catalog([Pay]))
-    assert (found.step, found.now) == (1, "UnknownMessage: no message is called 'place'")
+    assert (found.step, found.now) == (0, "UnknownMessage: no message is called 'place'")
 
     async def takes_nothing() -> None:
         pass

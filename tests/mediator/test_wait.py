@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.flows.timeline import lines
 from hybrid import HARD, Event, Flow, Mediator, Processor, StepTimeout
 from hybrid.codec import pack
 from hybrid.errors import ApplicationError, ServerUnavailable
@@ -285,9 +286,15 @@ async def test_a_flow_that_waits_is_shown_and_not_loose(world, front):
             await client.publish(Paid(order="o1"), id="e1")
             await waits(world, step=2)
             assert await loose_flows(store, app.topology) == []
-            first, second = (await view_of(store, app.topology, "f1")).steps
+            view = await view_of(store, app.topology, "f1")
+            first, second = view.steps
             (line,) = await summaries(store, app.topology)
             root = (await trace(store, app.topology, "f1")).root
+    told = "\n".join(map(str, lines(view)))
+    assert "step 1  wait paid order=o1\n" in told
+    assert "heard paid e1 in " in told
+    assert ' → {"order":"o1","receipt":"r"}' in told.replace(", ", ",").replace(": ", ":")
+    assert "it waits to hear shipped order=o1" in told
     assert (first.kind, first.name, first.state) == ("wait", "wait paid order=o1", "heard")
     assert (first.processor, first.reply, first.data) == ("e1", "paid", {"order": "o1", "receipt": "r"})
     assert (second.name, second.state) == ("wait shipped order=o1", "waiting")

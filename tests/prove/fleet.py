@@ -77,7 +77,8 @@ class Fleet:
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self.all: list[Proc] = []
         self._directory = directory
-        self._environment = environment
+        self.environment = environment
+        """Of workers that are started from now on."""
 
     @property
     def living(self) -> list[Proc]:
@@ -85,7 +86,7 @@ class Fleet:
 
     def launch(self, *names: str) -> Proc:
         """Start a worker of these components (of all when none is named); it may not be ready yet."""
-        proc = Proc(len(self.all), names, self._directory, self._environment)
+        proc = Proc(len(self.all), names, self._directory, self.environment)
         self.all.append(proc)
         return proc
 

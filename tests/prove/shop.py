@@ -1,6 +1,7 @@
 """A compact order application, for worker processes that are killed: every handler leaves rows in a database.
 
-What an order comes to hangs on its number, so that the outcome of each is known beforehand.
+What an order comes to hangs on its number, so that the outcome of each is known beforehand. With PROVE_CODE=2
+it is the application after a change: messages with other fields, and another version of the flow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event, insert
 
@@ -29,12 +31,14 @@ from hybrid import (
     SimpleMediator,
     StepTimeout,
     resource,
+    upcast,
 )
 from hybrid.inbox import Database, metadata
 from hybrid.settings import Settings
 
 PACE = float(os.environ.get("PROVE_PACE", "0.02"))
 """Seconds that a handler works before its transaction."""
+CODE = int(os.environ.get("PROVE_CODE", "1"))
 
 
 class PlaceOrder(Event, key="order_id"):
@@ -56,9 +60,12 @@ class CreateOrder(Command):
     order_id: str
 
 
-class ApplyPayment(Command):
+class ApplyPayment(Command, version=CODE):
     order_id: str
-    declined: bool
+    if CODE == 1:
+        declined: bool
+    else:
+        card: str
 
 
 class AdjustInventory(Command):
@@ -96,8 +103,12 @@ class OrderCreated(Event):
     order_id: str
 
 
-class PaymentApplied(Event):
-    order_id: str
+class PaymentApplied(Event, version=CODE):
+    if CODE == 1:
+        order_id: str
+    else:
+        order: str
+        card: str
 
 
 class PaymentDenied(Event):
@@ -231,15 +242,50 @@ def bomb_sent(event: BombSent):
     return [Detonate(bomb=event.bomb, how=event.how)]
 
 
+def applying(id: str, declined: bool) -> ApplyPayment:
+    """Return the payment of an order, as this code has it."""
+    if CODE == 1:
+        return ApplyPayment(order_id=id, declined=declined)
+    return ApplyPayment(order_id=id, card="bad" if declined else "good")
+
+
+if CODE == 2:
+
+    @upcast(ApplyPayment, 1)
+    def with_card(data: dict[str, Any]) -> dict[str, Any]:
+        return {"order_id": data["order_id"], "card": "bad" if data["declined"] else "good"}
+
+    @upcast(PaymentApplied, 1)
+    def by_card(data: dict[str, Any]) -> dict[str, Any]:
+        return {"order": data["order_id"], "card": "unknown"}
+
+    @orders.flow(PlaceOrder, version=2)
+    async def place_order_at_once(event: PlaceOrder, flow: Flow) -> OrderCompleted:
+        id = event.order_id
+        _, paid, _, _ = await flow.all(
+            CreateOrder(order_id=id),
+            applying(id, event.declined),
+            AdjustInventory(order_id=id),
+            EmailCustomer(order_id=id),
+        )
+        return await delivered(event, flow, paid)
+
+
 @orders.flow(PlaceOrder)
 async def place_order(event: PlaceOrder, flow: Flow) -> OrderCompleted:
     id = event.order_id
     await flow.do(CreateOrder(order_id=id))
     paid, _, _ = await flow.all(
-        ApplyPayment(order_id=id, declined=event.declined),
+        applying(id, event.declined),
         AdjustInventory(order_id=id),
         EmailCustomer(order_id=id),
     )
+    return await delivered(event, flow, paid)
+
+
+async def delivered(event: PlaceOrder, flow: Flow, paid: Event) -> OrderCompleted:
+    """Go on with an order that is paid, or is not."""
+    id = event.order_id
     if isinstance(paid, PaymentDenied):
         await flow.do(ReleaseStock(order_id=id))
         raise Refused(OrderRefused(order_id=id))
@@ -270,12 +316,19 @@ def update(command: UpdateAddress, context: Context) -> None:
 
 @payment.on(ApplyPayment, concurrency=4)
 def pay(command: ApplyPayment, context: Context) -> PaymentApplied | PaymentDenied:
-    if command.declined:
+    if command.declined if CODE == 1 else command.card == "bad":
         work()
         return PaymentDenied(order_id=command.order_id)
     book(context, "charges", command.order_id, "charged")
     context.publish(Booked(order_id=command.order_id))
-    return PaymentApplied(order_id=command.order_id)
+    if CODE == 1:
+        return PaymentApplied(order_id=command.order_id)
+    return PaymentApplied(order=command.order_id, card=command.card)
+
+
+def subject(event: Event) -> str:
+    """Return the order that an event is of."""
+    return event.order if CODE == 2 and isinstance(event, PaymentApplied) else event.order_id
 
 
 @warehouse.on(AdjustInventory, concurrency=4)
@@ -313,13 +366,13 @@ def detonate(command: Detonate, settings: Settings) -> None:
 
 @loyalty.on(PaymentApplied, concurrency=4)
 def add_points(event: PaymentApplied, context: Context) -> PointsAdded:
-    book(context, "points", event.order_id, "added")
-    return PointsAdded(order_id=event.order_id)
+    book(context, "points", subject(event), "added")
+    return PointsAdded(order_id=subject(event))
 
 
 @analytics.on(PaymentApplied | PaymentDenied | OrderCompleted | OrderRefused, concurrency=4)
 def see(event: PaymentApplied | PaymentDenied | OrderCompleted | OrderRefused, context: Context) -> None:
-    book(context, "sightings", event.order_id, event.type_name)
+    book(context, "sightings", subject(event), event.type_name)
 
 
 COMPONENTS = [front, orders, placement, payment, warehouse, bombs, loyalty, analytics]

@@ -128,6 +128,34 @@ async def test_rolling_deploy(build) -> None:
     await world.audit.clean(within=30, struck_off=False)
 
 
+async def test_rolling_deploy_of_other_code(world: World) -> None:
+    """Workers of old code go, some killed, and workers of new code come, while old and new flows run: other
+    fields in a command and a broadcast, another version of the flow. Nobody starts the old code again.
+    """
+    old = await world.fleet.start(count=3)
+    await world.load.send(40)
+    world.load.begin()
+    world.fleet.environment["PROVE_CODE"] = "2"
+    for leaving in old:
+        await world.fleet.start()
+        await asyncio.sleep(rounds(2, 10) * world.dice.uniform(0.5, 1))  # old and new side by side
+        if world.dice.random() < 0.5:
+            leaving.kill9()
+            continue
+        leaving.terminate()
+        await asyncio.to_thread(leaving.wait, 20)
+        assert leaving.code == 0, leaving.log.read_text()[-3000:]
+    await world.load.end()
+    await world.audit.clean()
+    shard = world.store.shards[0]
+    entries = await shard.queries.range(shard.keys.log, most=10**7)
+    said = [each for _, fields in entries for each in entries_of(fields)]
+    passed = {each.component for each in said if each.outcome == "passed on"}
+    assert passed >= {"order", "payment"}, f"only {passed} passed on: no old code met new messages"
+    records = [await world.client.record(order.id) for order in world.load.orders]
+    assert {record.facts["code"] for _, record in records} == {"1", "2"}
+
+
 async def freeze_with_work_in_hand(world: World, victim: Proc) -> None:
     """Freeze a worker that holds deliveries, and not the database's lock, which would stop everybody."""
     for _ in range(200):

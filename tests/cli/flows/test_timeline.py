@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from cli.flows.timeline import lines
+from cli.output import STYLES
 from hybrid.inspect.deeds import DeedView
 from hybrid.inspect.flows import FlowSummary, FlowView, StepView
+from hybrid.inspect.query import STATES
 from hybrid.inspect.reasons import Reason
 
 
@@ -51,3 +53,7 @@ def test_why_it_does_not_go_on_stands_last():
     *_, first, second = lines(view(reasons=(Reason(0, "it is paused"), Reason(2, "it waits", 2000))))
     assert str(first) == "  why  it is paused"
     assert str(second).startswith("  why  step 2: it waits, until ")
+
+
+def test_each_state_has_its_colour():
+    assert set(STATES) <= set(STYLES)
