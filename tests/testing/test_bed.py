@@ -7,7 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from hybrid import HARD, App, Flow, Mediator, Processor, RetryPolicy, StepTimeout, days, hours
-from hybrid.errors import ApplicationError, HandlerTimeout, NotSettled, StoreMismatch, UnknownFlow
+from hybrid.errors import (
+    ApplicationError,
+    HandlerTimeout,
+    InvalidMessage,
+    NotSettled,
+    StoreMismatch,
+    UnknownFlow,
+)
 from hybrid.keys import Keys
 from hybrid.testing import TestBed
 from tests.testing import shop
@@ -141,6 +148,32 @@ async def test_signals():
         await bed.signal(order, "go", {"to": "prague"})
         await bed.settled()
         assert bed.outcome(order).event == Shipped(order="prague")
+
+
+async def test_people_are_asked_and_answer():
+    async def place(event: Ordered, flow: Flow) -> Shipped:
+        said = await flow.ask(
+            "Really?", choices=["yes", "no"], for_="manager", timeout=days(9), escalate=(days(2), "director")
+        )
+        return Shipped(order=f"{said.choice} {said.by}")
+
+    async with TestBed(app_of(place)) as bed:
+        with pytest.raises(AssertionError, match="one open task was expected, there are 0"):
+            await bed.task()
+        one, two, late = [await bed.send(Ordered(order=f"o{n}")) for n in range(3)]
+        await bed.settled()
+        with pytest.raises(AssertionError, match="there are 3\n  .*/1 for manager: Really?"):
+            await bed.task(for_="manager")
+        await bed.answer(await bed.task(one), "yes", by="ann")
+        await bed.skip(days=2)
+        assert bed.outcome(one).event == Shipped(order="yes ann")
+        task = await bed.task(two, for_="director")
+        with pytest.raises(InvalidMessage):
+            await bed.answer(task, "perhaps")
+        await bed.answer(task.id, choice="no")
+        await bed.skip(days=7, failures=True)
+        assert bed.outcome(two).event == Shipped(order="no a test")
+        assert bed.outcome(late).state == "failed"
 
 
 async def test_an_event_without_a_flow_and_one_that_is_published():
