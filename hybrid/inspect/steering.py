@@ -16,6 +16,7 @@ from hybrid.inspect.failures import FailureView, handles, named
 from hybrid.mediator.ending import told
 from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
 from hybrid.mediator.steering import RETRY, cancelling, fixing, pausing, restarting, resuming
+from hybrid.mediator.versions import registered
 from hybrid.streams.transitions import CHECK_FAILED, Transition, hdel, hset
 from hybrid.topology import Topology
 
@@ -138,6 +139,15 @@ class Steering:
         """
 
         async def making(shard: Shard, record: FlowRecord, deed: Deed) -> Transition:
+            mediator, type = record.facts["mediator"], record.facts["type"]
+            known = registered(self._topology.mediators.get(mediator)).get(type, [])
+            if version and version not in known:
+                there = ", ".join(map(str, known)) or "none"
+                raise DeedRefused(
+                    flow,
+                    f"can't run on version {version} of {mediator}'s flow for {type}: the application here"
+                    f" has {there}",
+                )
             keep_ms = self._store.settings.flow_ms
             return restarting(shard.keys, record, deed, step, version, keep_ms)
 
