@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hybrid import COMPLEX, HARD, CommandFailed, Flow, Mediator, Refused, StepTimeout, minutes
-from hybrid.errors import Promote
+from hybrid import COMPLEX, HARD, CommandFailed, Flow, Mediator, Promote, Refused, StepTimeout, minutes
 from mediators.steps import arrivals, creation, listed, mail, refused, sent
 from processors.messages.inventory import AdjustInventory, InventoryBackordered, ReleaseStock
 from processors.messages.mail import MailAbout

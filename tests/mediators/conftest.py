@@ -1,19 +1,16 @@
-"""The bookstore, running; also one in which time can be skipped."""
-
-from collections.abc import AsyncIterator
+"""The bookstore, running; with the fixture `bed` one in which time can be skipped."""
 
 import pytest
 
+from hybrid import App
 from hybrid.discovery import load
-from hybrid.testing import TestBed
 from tests.processors.conftest import Shop, desk, shop
 
 __all__ = ["Shop", "desk", "shop"]
 
 
 @pytest.fixture
-async def bed(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TestBed]:
-    """The bookstore, in which time can be skipped."""
+def app(server: str, monkeypatch: pytest.MonkeyPatch) -> App:
+    """The bookstore, for a test bed on the session's server."""
     monkeypatch.setenv("HYBRID_TEST_REDIS_URL", server)
-    async with TestBed(load("bookstore")) as bed:
-        yield bed
+    return load("bookstore")

@@ -245,7 +245,7 @@ async def test_cancelled_at_any_time_all_is_undone(bed, stage):
         await pay(bed, order_id, Decimal("16420.70"))
     await cancel(bed, order_id)
     if stage in HELD:
-        assert bed.outcome(flow).state == "running"
+        assert bed.outcome(flow).state == "undoing"
         bed.release(HELD[stage])
         await bed.settled()
     assert bed.outcome(flow).state == "cancelled"
