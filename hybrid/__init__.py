@@ -7,7 +7,7 @@ and broadcast what they did; a new capability is a new subscriber.
 from hybrid.app import App
 from hybrid.client import Client, Outcome, Receipt
 from hybrid.context import Context
-from hybrid.errors import CommandFailed, HybridError, Refused, StepTimeout
+from hybrid.errors import ChildFailed, CommandFailed, HybridError, Promote, Refused, StepTimeout
 from hybrid.mediator.answers import Answer
 from hybrid.mediator.classes import COMPLEX, HARD, SIMPLE, Verdict
 from hybrid.mediator.flow import Flow
@@ -29,6 +29,7 @@ __all__ = [
     "SIMPLE",
     "Answer",
     "App",
+    "ChildFailed",
     "Client",
     "Command",
     "CommandFailed",
@@ -41,6 +42,7 @@ __all__ = [
     "Mediator",
     "Outcome",
     "Processor",
+    "Promote",
     "Receipt",
     "Refused",
     "RetryPolicy",
