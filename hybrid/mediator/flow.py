@@ -56,7 +56,7 @@ from hybrid.mediator.record import (
 from hybrid.mediator.signals import checked_signal
 from hybrid.mediator.steps import PAUSE, Anew, NewStep, Race, Step, Suspended, schema_of
 from hybrid.mediator.surroundings import Surroundings
-from hybrid.mediator.tasks import Asking, Question
+from hybrid.mediator.tasks import LONGEST, Asking, Question
 from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
@@ -382,6 +382,6 @@ class Flow:
 
 def _ms(time: timedelta | float | None, what: str = "timeout") -> int:
     seconds = time.total_seconds() if isinstance(time, timedelta) else time or 0
-    if seconds < 0:
-        raise ApplicationError(f"a {what} of {seconds:g} s is not possible")
+    if not 0 <= seconds <= LONGEST:
+        raise ApplicationError(f"a {what} of {seconds:g} s is not possible: 0 to ten years are")
     return int(seconds * 1000)
