@@ -96,6 +96,16 @@ class Failure:
         return (envelope.flow or envelope.id) if envelope else ""
 
     @property
+    def own_flow(self) -> str:
+        """The flow that failed itself: the one that was woken, or that an event begins with its mediator; ""
+        when it is a message that failed.
+        """
+        envelope = self.envelope
+        if self.fields.get(b"type") == WAKE_UP.encode():
+            return self.flow
+        return envelope.id if envelope and envelope.class_ else ""
+
+    @property
     def data(self) -> bytes:
         """The message's data as it came."""
         return self.fields.get(b"data", b"")

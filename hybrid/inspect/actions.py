@@ -134,10 +134,10 @@ class Desk:
 
     async def _failed_flow(self, order: Order) -> FlowRecord | None:
         """Return the record of a flow that failed itself; None when there is none."""
-        view, (shard, failure) = order.view, order.view.source
-        if not failure.flow or view.step:
+        shard, failure = order.view.source
+        if not (flow := failure.own_flow):
             return None
-        record = FlowRecord.read(failure.flow, await shard.queries.hash(shard.keys.flow(failure.flow)))
+        record = FlowRecord.read(flow, await shard.queries.hash(shard.keys.flow(flow)))
         return record if record.version else None
 
     def _too_large(self, order: Order) -> str:

@@ -137,7 +137,7 @@ async def handles(store: Store, topology: Topology) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for archived in (False, True):
         async for shard, failure in failures(store, topology, archived):
-            found.setdefault(failure.flow, []).append(_handle(shard, failure))
+            found.setdefault(failure.own_flow or failure.flow, []).append(_handle(shard, failure))
     return found
 
 

@@ -30,7 +30,8 @@ def form_of(topology: Topology, record: FlowRecord, asked: Asked) -> type[BaseMo
     except (HybridError, KeyError):
         function = None
     if function is not None and isinstance(event, Event):
-        flow = Flow(record, envelope_of(record), Surroundings(topology.catalog, 1 << 30, asked.asked))
+        surroundings = Surroundings(topology.catalog, 1 << 30, asked.asked, lambda event: "")
+        flow = Flow(record, envelope_of(record), surroundings)
         replay(function, event, flow)
         if form := flow.forms.get(asked.step):
             return form

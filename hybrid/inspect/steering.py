@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode, pack, unpack
 from hybrid.errors import DeedRefused, FlowEnded, HybridError, UnknownFlow
-from hybrid.inspect.actions import REFUSED, SENT_BACK, Desk, Order
+from hybrid.inspect.actions import REFUSED, SENT_BACK, WOULD, Desk, Order
 from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
 from hybrid.inspect.failures import FailureView, handles, named
@@ -119,19 +119,22 @@ class Steering:
             shard, _ = await self._record(flow)
         except HybridError as error:
             return Steered(flow, REFUSED, str(error))
-        views = [view for view in await self._at_desk(flow) if view.flow == flow]
+        views = await self._at_desk(flow)
         if not views:
             return Steered(flow, REFUSED, f"flow {flow} has nothing at the desk")
         desk = Desk(self._store, self._topology, DeskDeed(self._who, SEND_BACK, self._why))
         orders = [Order(view) for view in views if not view.archived]
         outcomes = await (desk.would(orders) if self._dry else desk.act(orders))
-        refused = [outcome for outcome in outcomes if outcome.result == REFUSED]
-        if refused or not outcomes:
-            return Steered(flow, REFUSED, refused[0].why if refused else "what it has there is archived")
-        done = any(outcome.result == SENT_BACK for outcome in outcomes) or self._dry
-        if done and not self._dry:
-            await self._tell_retried(shard, flow, [order.view.step for order in orders])
-        return Steered(flow, self._said(RETRIED) if done else outcomes[0].result)
+        if not outcomes:
+            return Steered(flow, REFUSED, "what it has there is archived")
+        pairs = zip(orders, outcomes, strict=True)
+        sent = [order.view for order, outcome in pairs if outcome.result in (SENT_BACK, WOULD)]
+        if not sent:  # what is left there of an earlier run is no reason to refuse the others
+            return Steered(flow, outcomes[0].result, outcomes[0].why)
+        if not self._dry:
+            steps = [0 if view.source[1].own_flow else view.step for view in sent]
+            await self._tell_retried(shard, flow, steps)
+        return Steered(flow, self._said(RETRIED))
 
     async def restart(self, flow: str, *, step: int, version: int = 0) -> Steered:
         """Begin a new run of a flow that keeps the results of the steps before this one, on this version of

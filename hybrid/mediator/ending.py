@@ -53,6 +53,7 @@ from hybrid.streams.transitions import (
     overtake,
     result,
     rpush,
+    still,
     stuck,
     zrem,
 )
@@ -228,6 +229,20 @@ def _given_up(record: FlowRecord, ending: Ending, now: int) -> list[Any]:
         if record.steps[number].kind == COMMAND:
             fields += [f"result:{number}", value]
     return fields
+
+
+def still_stuck(place: Place, record: FlowRecord, ending: Ending | None) -> list[Item]:
+    """Return the checks that the commands which this end gives up still wait at the desk: what somebody has
+    sent back meanwhile is under way.
+    """
+    if not ending or ending.state == COMPLETED or record.ending or not record.undos:
+        return []
+    key = place.keys.flow(record.id)
+    return [
+        still(key, f"stuck:{number}", why.encode())
+        for number, why in sorted(record.failed.items())
+        if record.steps[number].kind == COMMAND
+    ]
 
 
 def _under_way(record: FlowRecord) -> list[int]:

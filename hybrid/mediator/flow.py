@@ -56,10 +56,11 @@ from hybrid.mediator.record import (
 from hybrid.mediator.signals import checked_signal
 from hybrid.mediator.steps import PAUSE, Anew, NewStep, Race, Step, Suspended, schema_of
 from hybrid.mediator.surroundings import Surroundings
-from hybrid.mediator.tasks import Asking, Question
+from hybrid.mediator.tasks import LONGEST, Asking, Question
 from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
+from hybrid.times import exactly
 
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
@@ -119,7 +120,7 @@ class Flow:
         awaiting it gives None.
         """
         ms = _ms(duration, "sleep")
-        return Step(self, [self._issue(TIMER, f"sleep {ms / 1000:.15g} s", ms)], single=True)
+        return Step(self, [self._issue(TIMER, f"sleep {exactly(ms)}", ms)], single=True)
 
     def signal(self, name: str, *, timeout: timedelta | float | None = None) -> Step:
         """Wait for a signal from outside (`hybrid flows signal`, `client.signal`); awaiting it gives its
@@ -381,6 +382,6 @@ class Flow:
 
 def _ms(time: timedelta | float | None, what: str = "timeout") -> int:
     seconds = time.total_seconds() if isinstance(time, timedelta) else time or 0
-    if seconds < 0:
-        raise ApplicationError(f"a {what} of {seconds:g} s is not possible")
+    if not 0 <= seconds <= LONGEST:
+        raise ApplicationError(f"a {what} of {seconds:g} s is not possible: 0 to ten years are")
     return int(seconds * 1000)

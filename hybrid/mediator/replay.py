@@ -4,7 +4,7 @@ changes nothing outside.
 
 from __future__ import annotations
 
-from asyncio import events
+from asyncio import CancelledError, events
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -83,6 +83,8 @@ class Run:
         except Suspended:
             swallowed = FlowError("a flow swallowed the end of its run: it caught BaseException")
             return Progress(FAILED, error=swallowed)
+        except (CancelledError, GeneratorExit) as error:
+            return Progress(FAILED, error=FlowError(f"a flow raised {type(error).__name__}"))
         except Exception as error:
             return _raised(flow, error)
         finally:
@@ -122,12 +124,20 @@ def _raised(flow: Flow, error: Exception) -> Progress:
         case Refused():
             return _over(REFUSED, flow, error.event)
         case Promote():
-            verdict = EventClass(error.event_class).value
-            return _ended(flow, Ending(PROMOTED, why=error.reason, event_class=verdict))
+            return _promoted(flow, error)
         case StepTimeout() | CommandFailed() | ChildFailed() if flow.record.undos:
             return _ended(flow, Ending(FAILED, why=error_note(error)))
     no_loop = "no running event loop" in str(error)
     return Progress(FAILED, error=foreign(None) if no_loop else error)
+
+
+def _promoted(flow: Flow, to: Promote) -> Progress:
+    try:
+        verdict = EventClass(to.event_class).value
+    except ValueError:
+        wrong = f"raise Promote takes HARD or COMPLEX, and why, not {to.event_class!r}"
+        return Progress(FAILED, error=ApplicationError(wrong[:200]))
+    return _ended(flow, Ending(PROMOTED, why=str(to.reason), event_class=verdict))
 
 
 def _over(state: str, flow: Flow, event: object) -> Progress:

@@ -13,12 +13,13 @@ from hybrid.broker.outputs import wake_up
 from hybrid.errors import DeedRefused, FlowEnded
 from hybrid.keys import Keys
 from hybrid.mediator.advance import advance
-from hybrid.mediator.ending import Place, dropped, envelope_of, reset, told
+from hybrid.mediator.ending import Place, dropped, envelope_of, reset, still_stuck, told
 from hybrid.mediator.record import (
     CANCEL_ON,
     CANCELLED,
     CHILD,
     COMMAND,
+    FAILED,
     PROMOTED,
     RUNNING,
     UNDO,
@@ -69,8 +70,17 @@ def cancelling(keys: Keys, record: FlowRecord, deed: Deed, *, now: bool = False)
         record.undos.clear()
     if record.paused:
         effects.append(hdel(keys.flow(record.id), "paused"))
-    _, ended = advance(place, record, envelope_of(record), Progress(CANCELLED, ending=ending))
-    return Transition([_seen(keys, record)], (), [*ended, *effects])
+    checks, ended = _ended(place, record, ending)
+    return Transition(checks, (), [*ended, *effects])
+
+
+def giving_up(keys: Keys, record: FlowRecord, why: str, at: int) -> Transition:
+    """Return the transition that ends a flow which failed itself, at a time (ms): what it has registered is
+    undone, and who waits for it told.
+    """
+    place = Place(keys, record.facts["mediator"], at, 0, 0)
+    checks, effects = _ended(place, record, Ending(FAILED, why=why))
+    return Transition(checks, (), effects)
 
 
 def pausing(keys: Keys, record: FlowRecord, deed: Deed) -> Transition:
@@ -114,7 +124,7 @@ def restarting(keys: Keys, record: FlowRecord, deed: Deed, step: int, code: int,
         *counted_anew(keys, record, record.facts, new),
         keep(key, keys.past(record.id, record.run), keep_ms),
         *dropped(place, record, step),
-        *_still_cancelled_on(place, record, step),
+        *(_still_cancelled_on(place, record, step) if record.ended else ()),
         hdel(key, *reset(record, step)),
         await_results(key, fields, Awaited(), 0, wake),
         _told(keys, record, deed, RESTART, step, code),
@@ -155,6 +165,8 @@ def _restartable(record: FlowRecord, step: int) -> None:
         raise DeedRefused(record.id, f"has no result of step {early[0]} yet: restart it from that one")
     if record.ended:
         return
+    if record.asked:
+        raise DeedRefused(record.id, f"is to be cancelled {record.asked}: wait until it has ended")
     for number in sorted(record.outstanding - record.failed.keys()):
         if steps[number].kind in (COMMAND, CHILD):
             raise DeedRefused(
@@ -165,14 +177,21 @@ def _restartable(record: FlowRecord, step: int) -> None:
 
 
 def _still_cancelled_on(place: Place, record: FlowRecord, before: int) -> list[Item]:
-    """Return the effects by which a flow, which may have ended, is cancelled on the same events again that it
-    was before this step.
+    """Return the effects by which a flow that has ended is cancelled on the same events again that it was
+    before this step.
     """
     return [
         listening(place.keys, place.mediator, Match(*step.match), listener_of(record, number, step.kind))
         for number, step in record.steps.items()
         if step.match and step.kind == CANCEL_ON and number < before
     ]
+
+
+def _ended(place: Place, record: FlowRecord, ending: Ending) -> tuple[list[Item], list[Item]]:
+    """Return the checks and effects that bring a flow to this end, whoever has paused it."""
+    record.facts.setdefault("code", "0")  # it has none before its first run with a mediator
+    _, effects = advance(place, record, envelope_of(record), Progress(ending.state, ending=ending))
+    return [_seen(place.keys, record), *still_stuck(place, record, ending)], effects
 
 
 def _open(record: FlowRecord) -> None:

@@ -14,7 +14,7 @@ from hybrid.broker.outputs import again_output, wake_up
 from hybrid.envelope import Envelope
 from hybrid.keys import Keys
 from hybrid.mediator.record import FAILED, GIVEN_UP, FlowRecord, Result
-from hybrid.mediator.versions import counted
+from hybrid.mediator.steering import giving_up
 from hybrid.streams.transitions import (
     Item,
     Transition,
@@ -27,7 +27,6 @@ from hybrid.streams.transitions import (
     release,
     result,
     take,
-    version,
     zrem,
 )
 
@@ -56,22 +55,23 @@ def back(keys: Keys, failure: Failure, fields: dict[bytes, bytes] | None = None)
 
 def given_up(keys: Keys, failure: Failure, reason: str, now: int, record: FlowRecord | None = None) -> Way:
     """Return the way out of what shall not be tried again: the flow that waits for it sees CommandFailed; a
-    flow that failed itself, with this record, has ended. `now` in ms.
+    flow that failed itself, with this record, comes to its end, unless it has gone on since. `now` in ms.
     """
     effects: list[Item] = [count(keys.counters, f"discarded:{failure.component}")]
     if order := turn(keys, failure.component, failure.fields):
         effects.append(release(order))
     envelope, flow = failure.envelope, failure.flow
+    if record and record.begun:
+        if record.ended or "error" not in record.facts:
+            return Way((), effects)
+        checks, _, ended = giving_up(keys, record, f"given up: {reason}", now)
+        return Way(checks, [*effects, *ended])
     if envelope is not None and envelope.flow and envelope.step:
         value = Result(GIVEN_UP, data=reason.encode(errors="replace"), done=now).packed()
         wake = wake_up(keys, envelope.reply, envelope.flow)
         effects.append(result(keys.flow(envelope.flow), envelope.run, str(envelope.step), value, wake))
     elif flow:
         effects += _ended(keys, failure, reason, now)
-        if record and record.counted:
-            return Way(
-                [version(keys.flow(flow), record.version)], [*effects, counted(keys, record.facts, -1)]
-            )
     return Way((), effects)
 
 
@@ -88,8 +88,8 @@ def _still_awaited(keys: Keys, envelope: Envelope | None) -> list[Item]:
 
 
 def _ended(keys: Keys, failure: Failure, reason: str, now: int) -> list[Item]:
-    """Return the effects that end a flow whose own delivery failed. One that failed at the front door has no
-    record.
+    """Return the effects that end a flow whose own delivery failed before it had a record. One that failed at
+    the front door gets none.
     """
     id, envelope = failure.flow, failure.envelope
     told = add(keys.outcomes, "", ["flow", id, "state", FAILED])

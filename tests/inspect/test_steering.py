@@ -9,7 +9,7 @@ from hybrid.codec import unpack
 from hybrid.inspect.ledger import ledger
 from hybrid.inspect.loose import loose_flows
 from hybrid.inspect.steering import Steering
-from hybrid.mediator.record import FlowRecord
+from hybrid.mediator.record import Deed, FlowRecord
 from tests.mediator.flows import front_door, orders
 from tests.runtime.messages import Completed, Paid, Pay, Place, Ship
 from tests.runtime.world import until
@@ -235,3 +235,38 @@ async def test_what_can_not_be_fixed(world, app, change, why):
     assert result == "refused"
     assert why in said
     await app.client.cancel("f1", now=True)
+
+
+async def test_a_restart_on_a_version_that_there_is_not_is_refused(world, app):
+    await waiting(app, world)
+    result, why = await steering(app, "restart", "f1", step=1, version=9)
+    assert result == "refused"
+    assert why.endswith("version 9 of orders's flow for place: the application here has 1")
+    assert await steering(app, "restart", "f1", step=1, version=1) == ("restarted", "")
+    await until(lambda: world.flow("f1").waits == {2})
+
+
+async def test_what_an_earlier_run_has_left_at_the_desk_does_not_refuse_a_retry(world, app, shop):
+    shop.broken.add("pay")
+    await app.client.send(Place(order="o1"), id="f1")
+    await world.failure("shop")
+    await steering(app, "restart", "f1", step=1)
+    await until(lambda: len(world.failures("shop")) == 2)
+    shop.broken.clear()
+    assert await steering(app, "retry", "f1", dry=True) == ("would be retried", "")
+    assert await steering(app, "retry", "f1") == ("retried", "")
+    await until(lambda: world.flow("f1").waits == {2})
+    assert deeds(world)[-1] == ("retry", "ann", "why not", "step 1")
+    result, why = await steering(app, "retry", "f1")
+    assert result == "refused"
+    assert "awaits step 1 no longer" in why
+
+
+async def test_one_that_its_parent_has_asked_to_be_cancelled_is_not_restarted(world, app):
+    await waiting(app, world)
+    asked = Deed("flow f0", "no more", 1).packed()
+    world.raw.hset(world.keys.flow("f1"), "asked", asked)  # before its mediator has heard of it
+    assert await steering(app, "restart", "f1", step=1) == (
+        "refused",
+        "flow f1 is to be cancelled by flow f0: no more: wait until it has ended",
+    )

@@ -9,7 +9,7 @@ from hybrid.inspect.loose import loose_flows
 from hybrid.mediator.record import FlowRecord
 from tests.mediator.flows import front_door, orders
 from tests.runtime.messages import Completed, Paid, Pay, Place, Renamed, Ship
-from tests.runtime.world import until
+from tests.runtime.world import until, working
 
 
 @pytest.fixture
@@ -183,3 +183,22 @@ async def test_where_nobody_carries_it_out_it_waits_for_a_person(world, shop):
     assert outcome.state == "failed"
     assert "place can't be promoted to complex: no mediator handles that" in outcome.reason
     await sound(app)
+
+
+async def test_one_that_was_promoted_to_nobody_who_works_can_be_cancelled(world, shop):
+    hard, complex = Mediator("orders", handles=HARD), Mediator("complex", handles=COMPLEX)
+
+    @hard.flow(Place)
+    async def place(event: Place, flow: Flow) -> Completed:
+        raise Promote(COMPLEX, "it is large")
+
+    @complex.flow(Place)
+    async def large(event: Place, flow: Flow) -> Completed:
+        return Completed(order="o1")
+
+    app = world.app(front_door(), hard, complex, shop)
+    async with working(app, "front", "orders"), app.client() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").facts.get("mediator") == "complex")
+        await client.cancel("f1", by="ann")
+        assert (await client.wait("f1", timeout=10)).state == "cancelled"

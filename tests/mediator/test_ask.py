@@ -99,6 +99,20 @@ async def test_a_flow_asks_and_goes_on_with_the_answer(world, front):
     assert ["answer", [["ann", "fine", 1, "approve"]]] in history
 
 
+async def test_a_form_after_a_child_is_answered(world, front):
+    async def place(event: Place, flow: Flow) -> Completed:
+        if event.order == "inner":
+            return Completed(order="inner")
+        await flow.child(Place(order="inner"))
+        return Completed(order=str((await flow.ask("How much?", schema=Decision)).data.amount))
+
+    async with world.running(front, orders(place)) as client:
+        await client.send(Place(order="o1"), id="f1")
+        await asked(client)
+        await client.answer("f1", data={"amount": "12.50"}, by="ann")
+        assert (await client.wait("f1")).event == Completed(order="12.50")
+
+
 async def test_a_form_is_validated_and_read_as_the_model(world, front):
     async with world.running(front, orders(form)) as client:
         await client.send(Place(order="o1"), id="f1")

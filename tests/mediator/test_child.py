@@ -7,9 +7,13 @@ import pytest
 from hybrid import COMPLEX, HARD, SIMPLE, Flow, Mediator, Processor, Refused, RetryPolicy, SimpleMediator
 from hybrid.errors import ChildFailed
 from hybrid.ids import child_id
+from hybrid.inspect.actions import DISCARD, Desk, Order
+from hybrid.inspect.desk_log import Deed
+from hybrid.inspect.failures import named
 from hybrid.inspect.flows import flow as view_of
 from hybrid.inspect.ledger import ledger
 from hybrid.inspect.loose import loose_flows
+from hybrid.inspect.steering import Steering
 from hybrid.inspect.trace import trace
 from hybrid.messages import Command, Event
 from tests.mediator.flows import orders
@@ -219,3 +223,60 @@ async def test_events_that_do_not_come_in_from_outside_are_no_children(world, fr
         await client.send(Place(order="o1"), id="f1")
         outcome = await client.wait("f1", timeout=10)
     assert "paid is no initiating event; those are: parcel, place" in outcome.reason
+
+
+@pytest.mark.parametrize("number", [14, 41])
+async def test_one_that_is_given_up_at_the_desk_is_undone_and_its_parent_told(world, front, shop, number):
+    seen = []
+
+    async def place(event: Place, flow: Flow) -> Completed:
+        try:
+            await flow.child(Parcel(number=number))
+        except ChildFailed as failed:
+            seen.append((failed.child, failed.state, failed.reason))
+        return Completed(order="o1")
+
+    async def wrong(event: Parcel, flow: Flow) -> Packed:
+        flow.undo(Unpack(number=event.number))
+        if event.number == 41:
+            await flow.do(Ship(order="0"))
+        raise KeyError("a mistake")
+
+    app = world.app(front, orders(place), parcels(wrong), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await world.failure("parcels")
+        async with app.store() as store:
+            views = await named(store, app.topology, CHILD)
+            await Desk(store, app.topology, Deed("ann", DISCARD)).act([Order(view) for view in views])
+        await until(lambda: world.flow("f1").ended)
+    assert seen == [(CHILD, "failed", "given up: discarded by ann")]
+    child = world.flow(CHILD)
+    assert (child.state, child.ended) == ("failed", True)
+    assert ("unpack 41" in shop.did) == (number == 41)  # what its first run was to register was not recorded
+    async with app.store() as store:
+        assert (await ledger(store, app.topology)).balanced
+        assert await loose_flows(store, app.topology) == []
+
+
+async def test_one_that_fails_at_once_is_retried_as_itself(world, front, shop):
+    broken = {"parcels"}
+
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.child(Parcel(number=1))
+        return Completed(order="o1")
+
+    async def mended(event: Parcel, flow: Flow) -> Packed:
+        if broken:
+            raise KeyError("a mistake")
+        return Packed(number=1)
+
+    app = world.app(front, orders(place), parcels(mended), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        assert (await client.wait("f1", timeout=10)).state == "failed"
+        broken.clear()
+        async with app.store() as store:
+            assert (await Steering(store, app.topology, "ann").retry(CHILD)).result == "retried"
+        await until(lambda: world.flow("f1").ended)
+    assert world.flow("f1").state == "completed"

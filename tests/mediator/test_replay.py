@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from hybrid import Command, CommandFailed, Flow, Refused, StepTimeout
+from hybrid import Command, CommandFailed, Flow, Promote, Refused, StepTimeout
 from hybrid.catalog import Catalog
 from hybrid.codec import pack, unpack
 from hybrid.envelope import Envelope
@@ -192,3 +192,29 @@ async def test_a_reply_that_only_newer_code_can_read_ends_the_run_whatever_is_ca
 def test_without_a_loop_it_runs_too():
     flow = Flow(FlowRecord("f1"), Envelope("f1", "place"), Surroundings(CATALOG, 10_000, NOW))
     assert replay(pay, EVENT, flow).state == "running"
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e18])
+async def test_a_time_that_is_none_is_refused(seconds):
+    async def place(event: Place, flow: Flow):
+        await flow.sleep(seconds)
+
+    progress = await run(place)
+    assert str(progress.error) == f"a sleep of {seconds:g} s is not possible: 0 to ten years are"
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (asyncio.CancelledError(), "a flow raised CancelledError"),
+        (GeneratorExit(), "a flow raised GeneratorExit"),
+        (Promote("nonsense", "why"), "raise Promote takes HARD or COMPLEX, and why, not 'nonsense'"),
+        (Promote(None, None), "raise Promote takes HARD or COMPLEX, and why, not None"),
+    ],
+)
+async def test_whatever_is_raised_fails_the_flow(raised, error):
+    async def place(event: Place, flow: Flow):
+        raise raised
+
+    progress = await run(place)
+    assert (progress.state, str(progress.error)) == ("failed", error)

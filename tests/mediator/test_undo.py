@@ -11,7 +11,11 @@ from hybrid.inspect.desk_log import Deed
 from hybrid.inspect.failures import named
 from hybrid.inspect.ledger import ledger
 from hybrid.inspect.loose import loose_flows
+from hybrid.inspect.steering import Steering
+from hybrid.mediator.record import Deed as Who
+from hybrid.mediator.steering import cancelling
 from hybrid.messages import Command, Event
+from hybrid.streams.transitions import CHECK_FAILED
 from tests.mediator.flows import front_door, orders
 from tests.runtime.messages import Completed, Denied, Paid, Pay, Place, Ship
 from tests.runtime.world import until
@@ -247,3 +251,50 @@ async def test_an_error_that_the_flow_caught_undoes_nothing(world, front, shop):
         await client.send(Place(order="o1"), id="f1")
         assert (await client.wait("f1", timeout=10)).state == "completed"
     assert shop.did == []
+
+
+async def test_a_command_that_is_sent_back_meanwhile_is_not_given_up(world, front, shop):
+    async def place(event: Place, flow: Flow):
+        flow.undo(Refund(order="o1"))
+        await flow.do(Pay(order="o1"))
+
+    shop.broken.add("pay")
+    app = world.app(front, orders(place), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await world.failure("shop")
+        ann = Who("ann", "no more", 0)
+        late = cancelling(world.keys, world.flow("f1"), ann)
+        shop.broken.clear()
+        await act(app, "f1", RETRY)
+        async with app.store() as store:
+            assert await store.shards[0].settler.settle(late) == CHECK_FAILED
+        await until(lambda: world.flow("f1").ended)
+    assert shop.did == ["pay o1", "pay o1"]
+
+
+@pytest.mark.parametrize("wakes", [False, True])
+async def test_what_is_left_at_the_desk_does_not_end_a_flow_that_has_gone_on(world, front, shop, wakes):
+    broken = {"orders"}
+
+    async def place(event: Place, flow: Flow) -> Completed:
+        if wakes:
+            await flow.do(Pay(order="o1"))
+        if broken:
+            raise KeyError("a mistake")
+        return Completed(order="o1")
+
+    app = world.app(front, orders(place), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        assert (await client.wait("f1", timeout=10)).state == "failed"
+        broken.clear()
+        async with app.store() as store:
+            done = await Steering(store, app.topology, "ann").restart("f1", step=1)
+        assert done.result == "restarted"
+        await until(lambda: world.flow("f1").ended)
+        await act(app, "f1", DISCARD)
+    record = world.flow("f1")
+    assert (record.state, "error" in record.facts) == ("completed", False)
+    assert world.failures("orders") == []
+    await balanced(app)

@@ -39,7 +39,7 @@ async def test_a_flow_from_its_start_to_its_end():
         order = await bed.send(Ordered(order="o1"))
         await bed.settled()
         assert bed.outcome(order).state == "running"
-        assert bed.flow(order).summary.waiting_for == ("sleep 43200 s",)
+        assert bed.flow(order).summary.waiting_for == ("sleep 12 h",)
         began = bed.now
         await bed.skip(hours=12)
         assert timedelta(hours=12) <= bed.now - began < timedelta(hours=12, minutes=1)

@@ -60,7 +60,7 @@ def test_a_file_fits_its_code_and_names_what_differs_from_other_code(exports):
         replay(changed(hasty), exports)
     first, *kinds = str(told.value).splitlines()
     assert first == "recorded flows differ from the code:"
-    where = "  orders, ordered, version 1: step 2: was sleep 43200 s, is now ship"
+    where = "  orders, ordered, version 1: step 2: was sleep 12 h, is now ship"
     assert kinds == [f"{where}; 2 (f2, f1)"]
 
 
