@@ -1,6 +1,7 @@
 """Orders that a manager approves and that are paid by invoice, each way that they can go."""
 
 from collections import Counter
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,8 @@ from hybrid import TaskClosed, TaskEscalated, TaskReminded, days, hours
 from hybrid.broker.shard import Store
 from hybrid.inspect.ledger import ledger
 from hybrid.inspect.loose import loose_flows
+from hybrid.inspect.steering import Steering
+from hybrid.testing import TestBed
 from mediators.simple import by_amount
 from processors.messages.inventory import AdjustInventory
 from processors.messages.invoices import InvoicePaid, InvoiceShort, MoneyReturned, SendInvoice
@@ -93,12 +96,19 @@ def check_undone(bed, order, bought=None):
     assert undos["CancelInvoice"] <= 1
 
 
-async def balanced(bed):
+@asynccontextmanager
+async def opened(bed):
+    """The bed's store, as another program opens it."""
     store = Store(bed.app.name, bed.settings, bed.settings.redis_url)
     await store.open()
-    assert (await ledger(store, bed.topology)).balanced
-    assert await loose_flows(store, bed.topology) == []
+    yield store
     await store.close()
+
+
+async def balanced(bed):
+    async with opened(bed) as store:
+        assert (await ledger(store, bed.topology)).balanced
+        assert await loose_flows(store, bed.topology) == []
 
 
 async def test_approved_and_paid_it_is_sent(bed):
@@ -286,6 +296,58 @@ async def test_a_purchase_order_is_complex_whatever_it_costs(bed):
     assert bed.command(SendInvoice).purchase_order == "PO-7"
     await pay(bed, order_id, Decimal("34.48"))
     assert bed.outcome(flow).state == "completed"
+
+
+@pytest.mark.parametrize("event", [large(), order()])
+async def test_a_cancelled_order_that_is_begun_anew_is_carried_out(bed, event):
+    held = event.total == order().total
+    if held:
+        bed.hold(ShipOrder)
+    flow, order_id = await placed(bed, event)
+    await bed.cancel(flow)
+    if held:
+        bed.release(ShipOrder)
+    await bed.settled()
+    assert counts(bed)["stock"][PRIDE] == 400
+    async with opened(bed) as store:
+        assert (
+            await Steering(store, bed.topology, "ann", "it was a mistake").restart(flow, step=1)
+        ).id == flow
+    await bed.settled()
+    if not held:
+        await decided(bed, "approve")
+        await pay(bed, order_id)
+    assert bed.outcome(flow).state == "completed"
+    found = summary(bed.settings)
+    assert (found["counts"]["stock"][PRIDE], found["counts"]["purchased"]) == (398, {})
+    assert found["counts"]["orders"] == {"completed": 1}
+    assert found["amounts"]["charged" if held else "invoiced"] == str(event.total)
+
+
+async def test_what_a_customer_writes_can_be_shown_to_a_manager(bed):
+    flow, _ = await placed(bed, large(name="Ada\x1b[2J\u202e\nBcc: x@y.z", purchase_order="PO\x00\r\n7"))
+    assert bed.outcome(flow).state == "running"
+    assert len(await bed.client.tasks()) == 1
+    assert counts(bed)["mails"] == {"order-received": 1, "task-opened": 1}
+    await decided(bed, "approve")
+    assert mails(bed)["invoice-sent"] == 1
+
+
+@pytest.mark.parametrize("then", ["paid", "cancelled"])
+async def test_with_several_shards_it_hears_what_comes_in_elsewhere(app, then):
+    async with TestBed(app, shards=4) as bed:
+        flows = [await bed.send(large(customer_id=f"c-{n}", lines=f"{ATLAS}*7@1480.00")) for n in range(6)]
+        await bed.settled()
+        for task in await bed.client.tasks():
+            await bed.client.answer(task.id, choice="approve", by="meg")
+        await bed.settled()
+        for created in bed.events(OrderCreated):
+            ids = {"order_id": created.order_id}
+            await bed.send(InvoicePaid(**ids, amount="10360") if then == "paid" else OrderCancelled(**ids))
+        await bed.settled()
+        ended = "completed" if then == "paid" else "cancelled"
+        assert [bed.outcome(flow).state for flow in flows] == [ended] * 6
+        assert counts(bed)["stock"][ATLAS] == (18 if then == "paid" else 60)
 
 
 async def test_an_order_with_very_many_copies_short_is_promoted(bed):
