@@ -19,6 +19,7 @@ from hybrid.mediator.record import (
     CANCELLED,
     CHILD,
     COMMAND,
+    GIVEN_UP,
     PROMOTED,
     RUNNING,
     UNDO,
@@ -67,6 +68,7 @@ def cancelling(keys: Keys, record: FlowRecord, deed: Deed, *, now: bool = False)
         return Transition([_seen(keys, record)], (), effects)
     if now:
         record.undos.clear()
+        record.results |= dict.fromkeys(record.undoing, Result(GIVEN_UP))
     if record.paused:
         effects.append(hdel(keys.flow(record.id), "paused"))
     _, ended = advance(place, record, envelope_of(record), Progress(CANCELLED, ending=ending))

@@ -219,3 +219,17 @@ async def test_events_that_do_not_come_in_from_outside_are_no_children(world, fr
         await client.send(Place(order="o1"), id="f1")
         outcome = await client.wait("f1", timeout=10)
     assert "paid is no initiating event; those are: parcel, place" in outcome.reason
+
+
+async def test_a_child_that_came_in_time_leaves_no_timer_behind(bed_of, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.child(Parcel(number=1), timeout=3600)
+        await flow.child(Parcel(number=1, kind="simple"), timeout=3600)
+        return Completed(order="o1")
+
+    async with bed_of(front, orders(place), parcels(pack), shop) as bed:
+        order = await bed.send(Place(order="o1"))
+        await bed.settled()
+        assert bed.outcome(order).state == "completed"
+        (shard,) = bed._shards
+        assert await shard.queries.size(shard.keys.timers) == 0
