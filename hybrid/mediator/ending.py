@@ -122,7 +122,7 @@ def towards_end(
     undoes = ending.state != COMPLETED and record.undos
     if undoes and record.ending is None:
         fields += ["ending", ending.packed(), *_given_up(record, ending, place.now)]
-    if undoes and (under_way := _under_way(record)):
+    if (undoes or record.undoing) and (under_way := _under_way(record)):
         return [*effects, _waiting(place, record, fields, under_way)]
     if undoes:
         return [*effects, *_undone(place, record, envelope, fields)]
@@ -151,7 +151,7 @@ def _over(
     said = ["flow", record.id, "state", ending.state, "class", envelope.class_]
     effects.append(add(place.keys.outcomes, "", said if record.run == 1 else [*said, "run", str(record.run)]))
     if envelope.flow:
-        effects.append(_told(place, envelope, ending))
+        effects += child_over(place.keys, envelope, ended_child(ending, place.mediator, place.now))
     if ending.event and ending.is_news:
         effects.append(_broadcast(place, record, envelope, ending.event))
     return effects
@@ -181,6 +181,15 @@ def ended_child(ending: Ending, by: str, at: int) -> Result:
     type, schema, data, _ = ending.event or ("", 1, ending.why.encode(), "")
     done = REPLY if type else NOTHING
     return Result(done if ending.state == COMPLETED else ending.state, type, schema, data, by, done=at)
+
+
+def child_over(keys: Keys, child: Envelope, value: Result) -> list[Item]:
+    """Return the effects by which the parent has its step's result, and waits no more for it to time out."""
+    wake = wake_up(keys, child.reply, child.flow)
+    return [
+        result(keys.flow(child.flow), child.run, str(child.step), value.packed(), wake),
+        cancel(keys.timers, timeout_member(child.flow, child.run, child.step, child.reply)),
+    ]
 
 
 def reset(record: FlowRecord, first: int = 1) -> list[str]:
@@ -310,13 +319,6 @@ def asking(place: Place, flow: str, deed: Deed) -> list[Item]:
     """
     key, wake = place.keys.flow(flow), wake_up(place.keys, place.mediator, flow)
     return [hset(key, ["asked", deed.packed()]), overtake(key), add(*wake)]
-
-
-def _told(place: Place, child: Envelope, ending: Ending) -> Item:
-    """Return the effect by which the parent has its step's result."""
-    value = ended_child(ending, place.mediator, place.now).packed()
-    wake = wake_up(place.keys, child.reply, child.flow)
-    return result(place.keys.flow(child.flow), child.run, str(child.step), value, wake)
 
 
 def _broadcast(

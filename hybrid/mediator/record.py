@@ -216,6 +216,11 @@ class FlowRecord:
         return {number for number in unknown if self.steps[number].kind != CANCEL_ON}
 
     @property
+    def undoing(self) -> set[int]:
+        """The steps by which it is being undone just now: one at the most, also when no more is to come."""
+        return {number for number in self.outstanding if self.steps[number].kind == UNDO}
+
+    @property
     def failed(self) -> dict[int, str]:
         """The steps that do not go on until a person has looked, and why: stuck, and not in repair."""
         return {step: why for step, why in self.stuck.items() if not why.startswith(IN_REPAIR)}

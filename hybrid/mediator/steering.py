@@ -20,6 +20,7 @@ from hybrid.mediator.record import (
     CHILD,
     COMMAND,
     FAILED,
+    GIVEN_UP,
     PROMOTED,
     RUNNING,
     UNDO,
@@ -68,6 +69,7 @@ def cancelling(keys: Keys, record: FlowRecord, deed: Deed, *, now: bool = False)
         return Transition([_seen(keys, record)], (), effects)
     if now:
         record.undos.clear()
+        record.results |= dict.fromkeys(record.undoing, Result(GIVEN_UP))
     if record.paused:
         effects.append(hdel(keys.flow(record.id), "paused"))
     checks, ended = _ended(place, record, ending)

@@ -317,7 +317,8 @@ class MediatorRunner(Runner):
     ) -> asyncio.Future[int]:
         """Put on record what a run led to, and settle the deliveries with it."""
         record.facts.setdefault("code", "0")
-        begun, undoes = record.begun, progress.ending and progress.ending.state != COMPLETED and record.undos
+        begun, ending = record.begun, progress.ending
+        undoes = ending and ending.state != COMPLETED and (record.undos or record.undoing)
         checks, effects = advance(self._place(now), record, envelope, progress)
         if progress.error is not None:
             return self._put_failure(checks, deliveries, effects, progress.error)

@@ -12,7 +12,6 @@ from hybrid.broker.outputs import (
     command_output,
     event_output,
     initiating_output,
-    wake_up,
 )
 from hybrid.broker.shard import Shard
 from hybrid.codec import encode
@@ -20,13 +19,14 @@ from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, NotRegistered, Promote
 from hybrid.ids import derived_id
 from hybrid.mediator.classes import SIMPLE, EventClass, Verdict
+from hybrid.mediator.ending import child_over
 from hybrid.mediator.record import NOTHING, Result
 from hybrid.mediator.simple import SimpleMediator
 from hybrid.messages import Command, Event, Message
 from hybrid.runtime.delivery import Delivery
 from hybrid.runtime.runner import Runner, event_failed
 from hybrid.runtime.workplace import Workplace
-from hybrid.streams.transitions import Item, add, hdel, result
+from hybrid.streams.transitions import Item, add, hdel
 
 
 class FrontRunner(Runner):
@@ -97,10 +97,9 @@ class FrontRunner(Runner):
 
     def _done_for(self, child: Envelope) -> list[Item]:
         """Return the effects by which the parent of a simple event hears that it is done."""
-        value = Result(NOTHING, by=self.component, done=self.workplace.clock.now()).packed()
-        wake = wake_up(self.keys, child.reply, child.flow)
+        value = Result(NOTHING, by=self.component, done=self.workplace.clock.now())
         return [
-            result(self.keys.flow(child.flow), child.run, str(child.step), value, wake),
+            *child_over(self.keys, child, value),
             hdel(self.keys.flow(child.id), "asked", "version"),  # what its parent asked comes too late
         ]
 

@@ -280,3 +280,17 @@ async def test_one_that_fails_at_once_is_retried_as_itself(world, front, shop):
             assert (await Steering(store, app.topology, "ann").retry(CHILD)).result == "retried"
         await until(lambda: world.flow("f1").ended)
     assert world.flow("f1").state == "completed"
+
+
+async def test_a_child_that_came_in_time_leaves_no_timer_behind(bed_of, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.child(Parcel(number=1), timeout=3600)
+        await flow.child(Parcel(number=1, kind="simple"), timeout=3600)
+        return Completed(order="o1")
+
+    async with bed_of(front, orders(place), parcels(pack), shop) as bed:
+        order = await bed.send(Place(order="o1"))
+        await bed.settled()
+        assert bed.outcome(order).state == "completed"
+        (shard,) = bed._shards
+        assert await shard.queries.size(shard.keys.timers) == 0

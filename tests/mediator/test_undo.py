@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from hybrid import CommandFailed, Flow, Processor, Refused, RetryPolicy, StepTimeout, seconds
+from hybrid.broker.outputs import wake_up
 from hybrid.errors import NonDeterministicFlow
 from hybrid.inspect.actions import DISCARD, RESULTS, RETRY, Desk, Order
 from hybrid.inspect.desk_log import Deed
@@ -15,7 +16,7 @@ from hybrid.inspect.steering import Steering
 from hybrid.mediator.record import Deed as Who
 from hybrid.mediator.steering import cancelling
 from hybrid.messages import Command, Event
-from hybrid.streams.transitions import CHECK_FAILED
+from hybrid.streams.transitions import CHECK_FAILED, Transition, add
 from tests.mediator.flows import front_door, orders
 from tests.runtime.messages import Completed, Denied, Paid, Pay, Place, Ship
 from tests.runtime.world import until
@@ -219,6 +220,44 @@ async def test_a_compensation_that_fails_waits_for_a_person(world, front, shop):
         await until(lambda: world.flow("f1").ended)
     assert shop.did == ["refund o1", "refund o1", "refund o1", "restock o1"]
     assert world.flow("f1").state == "refused"
+    await balanced(app)
+
+
+async def test_whatever_wakes_a_flow_its_last_compensation_is_waited_for(world, front, shop):
+    async def place(event: Place, flow: Flow):
+        flow.undo(Refund(order="o1"))
+        raise Refused(Denied(order="o1"))
+
+    shop.broken.add("refund")
+    app = world.app(front, orders(place), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await world.failure("shop")
+        wake = wake_up(world.keys, "orders", "f1")
+        async with app.store() as store:
+            await store.shards[0].settler.settle(Transition((), (), [add(*wake)]))
+            await until(lambda: world.counter("settled:orders") == 2)
+            assert not world.flow("f1").ended
+        shop.broken.clear()
+        await act(app, "f1", RETRY)
+        await until(lambda: world.flow("f1").ended)
+    assert shop.did == ["refund o1"] * 3
+    await balanced(app)
+
+
+async def test_who_does_not_wait_for_the_last_compensation_cancels_now(world, front, shop):
+    async def place(event: Place, flow: Flow):
+        flow.undo(Refund(order="o1"))
+        raise Refused(Denied(order="o1"))
+
+    shop.broken.add("refund")
+    app = world.app(front, orders(place), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await world.failure("shop")
+        await client.cancel("f1", now=True, by="ann")
+        assert world.flow("f1").state == "cancelled"
+        assert world.flow("f1").ended
     await balanced(app)
 
 
