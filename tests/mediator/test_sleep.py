@@ -171,4 +171,6 @@ async def test_nobody_sleeps_backwards(world, front):
     async def place(event: Place, flow: Flow):
         await flow.sleep(-1)
 
-    assert (await failed(world, front, orders(place))).message == "a sleep of -1 s is not possible"
+    assert (
+        await failed(world, front, orders(place))
+    ).message == "a sleep of -1 s is not possible: 0 to ten years are"
