@@ -28,6 +28,7 @@ _YELLOW = (
     "undoing",
     "cancelled",
     "retried",
+    "passed on",
     "note",
     "timed out",
     "expired",

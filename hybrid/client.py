@@ -24,6 +24,7 @@ from hybrid.envelope import first_fields
 from hybrid.errors import ApplicationError, FlowEnded, ServerError, UnknownFlow, WaitTimeout
 from hybrid.ids import checked_id, new_id, new_ids
 from hybrid.inspect.people import People
+from hybrid.inspect.recorded import record_of
 from hybrid.inspect.tasks import TaskView, open_tasks
 from hybrid.mediator.answers import Answer
 from hybrid.mediator.record import CANCELLED, COMPLETED, FAILED, REFUSED, Deed, FlowRecord
@@ -246,11 +247,7 @@ class Client:
 
     async def record(self, flow: str) -> tuple[Shard, FlowRecord]:
         """Return a flow's record, and the shard where it stands. Raises UnknownFlow."""
-        for shard in self._store.shards:
-            record = FlowRecord.read(flow, await shard.queries.hash(shard.keys.flow(flow)))
-            if record.begun:
-                return shard, record
-        raise UnknownFlow(flow)
+        return await record_of(self._store, flow)
 
     async def _send_one(
         self,

@@ -23,3 +23,11 @@ def hours(number: float) -> timedelta:
 def days(number: float) -> timedelta:
     """Return that many days."""
     return timedelta(days=number)
+
+
+def exactly(ms: int) -> str:
+    """Return a duration in the largest unit that it is a whole number of, as 30 d, 12 h, 5 m, 0.25 s."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000)):
+        if ms and ms % size == 0:
+            return f"{ms // size} {unit}"
+    return f"{ms / 1000:.15g} s"

@@ -2,114 +2,73 @@
 
 from __future__ import annotations
 
-from hybrid import HARD, CommandFailed, Flow, Mediator, Refused, StepTimeout, minutes
+from collections.abc import Sequence
+
+from hybrid import COMPLEX, HARD, CommandFailed, Flow, Mediator, Promote, Refused, StepTimeout, minutes
+from mediators.steps import arrivals, creation, listed, mail, refused, sent
 from processors.messages.inventory import AdjustInventory, InventoryBackordered, ReleaseStock
-from processors.messages.mail import EmailCustomer, MailAbout
-from processors.messages.orders import (
-    CreateOrder,
-    FulfillOrder,
-    OrderCompleted,
-    OrderCreated,
-    OrderRefused,
-    PlaceOrder,
-)
+from processors.messages.mail import MailAbout
+from processors.messages.orders import OrderCompleted, OrderCreated, PlaceOrder
 from processors.messages.payment import ApplyPayment, PaymentDenied, RefundPayment
-from processors.messages.shipping import ShipOrder
-from processors.messages.warehouse import OrderStock
+from processors.messages.values import Books
 
 orders = Mediator("order", handles=HARD)
 
 PATIENCE = minutes(15)
-"""How long a step may take. A flow whose processor is down for longer goes wrong, and is seen."""
+"""How long the steps up to the payment may take. After that the order is refused, and the customer told."""
+MANY_SHORT = 100
+"""Copies: who buys more than so many from the suppliers for one order asks a manager first."""
 
 
 @orders.flow(PlaceOrder, version=1)
 async def place_order(event: PlaceOrder, flow: Flow) -> OrderCompleted:
-    """Carry out an order: create; mail, charge and take; pack and restock; ship and mail; mail."""
-    created: OrderCreated = await flow.do(_creation(event), timeout=PATIENCE)
-    order_id = created.order_id
+    """Carry out an order: create; mail, charge and take; pack and restock; ship and mail; mail.
 
+    Money and books, taken or still to be taken, are given back when it does not come to its end.
+    """
+    created: OrderCreated = await flow.do(creation(event), timeout=PATIENCE)
+    flow.undo(ReleaseStock(order_id=created.order_id))
+    flow.undo(RefundPayment(order_id=created.order_id, customer_id=event.customer_id))
     try:
-        _, paid, stock = await flow.all(
-            _mail(event, created, MailAbout.ORDER_RECEIVED, books=_listed(event)),
-            ApplyPayment(
-                order_id=order_id, customer_id=event.customer_id, amount=created.total, card=event.card
-            ),
-            AdjustInventory(order_id=order_id, books=[line.books for line in event.lines]),
-            timeout=PATIENCE,
-        )
+        return await _carried_out(event, created, flow)
     except (StepTimeout, CommandFailed) as error:
-        raise await _undone(event, created, flow, error) from None
+        raise await _given_up(event, created, flow, error) from None
+
+
+async def _carried_out(event: PlaceOrder, created: OrderCreated, flow: Flow) -> OrderCompleted:
+    _, paid, stock = await flow.all(
+        mail(event, created, MailAbout.ORDER_RECEIVED, books=listed(event)),
+        ApplyPayment(
+            order_id=created.order_id, customer_id=event.customer_id, amount=created.total, card=event.card
+        ),
+        AdjustInventory(order_id=created.order_id, books=[line.books for line in event.lines]),
+        timeout=PATIENCE,
+    )
     if isinstance(paid, PaymentDenied):
-        raise await _denied(event, created, flow, paid)
+        await flow.do(mail(event, created, MailAbout.PAYMENT_DENIED, reason=paid.reason), timeout=PATIENCE)
+        raise refused(created, "payment denied", paid.reason)
     short = stock.short if isinstance(stock, InventoryBackordered) else []
-
-    fulfilled, _ = await flow.all(
-        FulfillOrder(order_id=order_id, lines=event.lines, short=short),
-        OrderStock(order_id=order_id, short=short),
-        timeout=PATIENCE,
-    )
-
-    note = "\n\nSome of your books have just come in from our suppliers for you." if short else ""
-    shipped, _ = await flow.all(
-        ShipOrder(order_id=order_id, address=event.address, weight_grams=fulfilled.weight_grams),
-        _mail(event, created, MailAbout.WHAT_HAPPENS_NEXT, receipt=paid.receipt, short=note),
-        timeout=PATIENCE,
-    )
-
-    facts = {"carrier": shipped.carrier, "tracking": shipped.tracking, "days": str(shipped.days)}
-    await flow.do(_mail(event, created, MailAbout.ORDER_SHIPPED, **facts), timeout=PATIENCE)
-    return OrderCompleted(
-        order_id=order_id, customer_id=event.customer_id, total=created.total, tracking=shipped.tracking
-    )
+    await _check_purchase(event, created, flow, short)
+    told = mail(event, created, MailAbout.WHAT_HAPPENS_NEXT, receipt=paid.receipt, short=arrivals(short))
+    return await sent(event, created, flow, short, told)
 
 
-async def _denied(event: PlaceOrder, created: OrderCreated, flow: Flow, denied: PaymentDenied) -> Refused:
-    """Ask the customer for another card, put the books back, and return the refusal."""
-    await flow.all(
-        _mail(event, created, MailAbout.PAYMENT_DENIED, reason=denied.reason),
-        ReleaseStock(order_id=created.order_id),
-        timeout=PATIENCE,
-    )
-    return _refused(created, "payment denied", denied.reason)
+async def _check_purchase(
+    event: PlaceOrder, created: OrderCreated, flow: Flow, short: Sequence[Books]
+) -> None:
+    """Raise Promote for an order of which very many copies are short; the customer is told."""
+    copies = sum(books.quantity for books in short)
+    if copies <= MANY_SHORT:
+        return
+    told = mail(event, created, MailAbout.APPROVAL_NEEDED, copies=f"{copies:,}")
+    await flow.do(told, timeout=PATIENCE)
+    raise Promote(COMPLEX, f"{copies:,} copies are short: a manager decides on buying more than {MANY_SHORT}")
 
 
-async def _undone(
+async def _given_up(
     event: PlaceOrder, created: OrderCreated, flow: Flow, error: StepTimeout | CommandFailed
 ) -> Refused:
-    """Give money and books back, taken or still to be taken, mail the customer, and return the refusal."""
-    await flow.all(
-        RefundPayment(order_id=created.order_id, customer_id=event.customer_id),
-        ReleaseStock(order_id=created.order_id),
-        _mail(event, created, MailAbout.ORDER_CANCELLED),
-        timeout=PATIENCE,
-    )
+    """Mail the customer that something went wrong on our side, and return the refusal."""
+    await flow.do(mail(event, created, MailAbout.ORDER_CANCELLED), timeout=PATIENCE)
     how = "was not done in time" if isinstance(error, StepTimeout) else "failed"
-    return _refused(created, f"{error.command} {how}", str(error)[:200])
-
-
-def _creation(event: PlaceOrder) -> CreateOrder:
-    return CreateOrder(
-        customer_id=event.customer_id,
-        name=event.name,
-        email=event.email,
-        address=event.address,
-        lines=event.lines,
-    )
-
-
-def _mail(event: PlaceOrder, created: OrderCreated, about: MailAbout, **facts: str) -> EmailCustomer:
-    facts["total"] = f"{created.total:,}"
-    return EmailCustomer(order_id=created.order_id, to=event.email, name=event.name, about=about, facts=facts)
-
-
-def _listed(event: PlaceOrder) -> str:
-    lines = (f"{line.quantity} × {line.title or line.isbn}, EUR {line.price:,}" for line in event.lines)
-    return "\n".join(lines)[:2000]
-
-
-def _refused(created: OrderCreated, reason: str, detail: str) -> Refused:
-    order = OrderRefused(
-        order_id=created.order_id, customer_id=created.customer_id, reason=reason, detail=detail
-    )
-    return Refused(order)
+    return refused(created, f"{error.command} {how}", str(error))

@@ -13,13 +13,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from hybrid import Context, Processor
 from processors.database import Base, Money
-from processors.messages.orders import OrderFulfilled
+from processors.messages.orders import OrderFulfilled, OrderUnpacked
 
 analytics = Processor("analytics")
 
 
 class Sale(Base):
-    """Copies of a book sold with an order; summed up by isbn and day they tell what sells."""
+    """Copies of a book sold with an order, 0 when it was not sent after all; summed up by isbn and day they
+    tell what sells.
+    """
 
     __tablename__ = "sales"
 
@@ -38,4 +40,16 @@ def count_sales(event: OrderFulfilled, context: Context) -> None:
         for line in event.lines:
             sale = Sale(order_id=event.order_id, isbn=line.isbn, day=day, copies=line.quantity)
             sale.revenue = line.amount
-            session.merge(sale)
+            if session.get(Sale, (sale.order_id, sale.isbn)) is None:
+                session.add(sale)
+
+
+@analytics.on(OrderUnpacked)
+def count_none(event: OrderUnpacked, context: Context) -> None:
+    """Count nothing for an order that is not sent after all, also when this is heard first."""
+    day = datetime.fromtimestamp(context.envelope.time / 1000, UTC).date()
+    with context.transaction() as session:
+        for line in event.lines:
+            session.merge(
+                Sale(order_id=event.order_id, isbn=line.isbn, day=day, copies=0, revenue=Decimal(0))
+            )

@@ -11,9 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, create_engine, event, text
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from hybrid import Settings, days, inbox, resource
@@ -47,12 +48,13 @@ class Money(TypeDecorator[Decimal]):
 
 @resource
 def engine(settings: Settings) -> Iterator[Engine]:
-    """Open the database, and create the tables that are missing; close it at the end."""
+    """Open the database, and create the tables and columns that are missing; close it at the end."""
     opened = open_engine(settings)
     with opened.begin() as connection:
         if opened.dialect.name == "postgresql":  # one process at a time; SQLite has its BEGIN IMMEDIATE
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('bookstore'))"))
         Base.metadata.create_all(connection)
+        _add_columns(connection)
         inbox.metadata.create_all(connection)
     yield opened
     opened.dispose()
@@ -95,6 +97,17 @@ def open_to_read(settings: Settings) -> Engine:
     if not path.exists():
         raise ApplicationError(f"no database {path}: nothing has been run here yet")
     return create_engine(URL.create("sqlite", database=f"file:{path}", query={"mode": "ro", "uri": "true"}))
+
+
+def _add_columns(connection: Connection) -> None:
+    """Add the columns that tables of an older program lack; such a column has a default on the server."""
+    there = inspect(connection)
+    for table in Base.metadata.sorted_tables:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                made = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {made}"))
 
 
 def _sqlite(url: URL) -> Engine:

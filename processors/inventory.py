@@ -57,11 +57,14 @@ class Reservation(Base):
 
 
 class Release(Base):
-    """An order whose books went back to the shelf; it takes no others."""
+    """An order whose books went back to the shelf in this run of its flow, which takes no others: what was
+    ordered first and comes last does nothing. A later run may take them again.
+    """
 
     __tablename__ = "releases"
 
     order_id: Mapped[str] = mapped_column(String(20), primary_key=True)
+    run: Mapped[int] = mapped_column(server_default="1")
 
 
 class Rating(Base):
@@ -101,7 +104,7 @@ def shelf(engine: Engine) -> Shelf:
 def adjust_inventory(command: AdjustInventory, context: Context) -> InventoryUpdated | InventoryBackordered:
     """Take an order's books from the shelf, as far as they are there."""
     with context.transaction() as session:
-        rows = _reserved(session, command.order_id) or _reserve(session, command)
+        rows = _reserved(session, command.order_id) or _reserve(session, command, context.envelope.run)
         taken = _books((row.isbn, row.taken) for row in rows)
         short = _books((row.isbn, row.short) for row in rows)
         if short:
@@ -111,26 +114,31 @@ def adjust_inventory(command: AdjustInventory, context: Context) -> InventoryUpd
 
 @inventory.on(ReleaseStock)
 def release_stock(command: ReleaseStock, context: Context) -> StockReleased:
-    """Put an order's books back on the shelf. It takes none after this."""
+    """Put an order's books back on the shelf, with those that have come in for it meanwhile. This run of its
+    flow takes none after this.
+    """
     with context.transaction() as session:
         rows = _reserved(session, command.order_id)
+        released = _books((row.isbn, row.taken + row.arrived) for row in rows)
         for row in rows:
-            _stock(session, row.isbn).on_hand += row.taken
+            _stock(session, row.isbn).on_hand += row.taken + row.arrived
             session.delete(row)
-        if session.get(Release, command.order_id) is None:
-            session.add(Release(order_id=command.order_id))
-        released = _books((row.isbn, row.taken) for row in rows)
+        session.merge(Release(order_id=command.order_id, run=context.envelope.run))
         return StockReleased(order_id=command.order_id, released=released)
 
 
 @inventory.on(StockReplenished)
 def note_arrival(event: StockReplenished, context: Context) -> None:
-    """Note that what an order was short of has come in."""
+    """Note that what an order was short of has come in: for the order, or, when that has released its books,
+    for the shelf.
+    """
     with context.transaction() as session:
         for books in event.books:
             row = session.get(Reservation, (event.order_id, books.isbn))
             if row is not None:
                 row.arrived = min(row.short, row.arrived + books.quantity)
+            elif session.get(Release, event.order_id) is not None:
+                _stock(session, books.isbn).on_hand += books.quantity
 
 
 @inventory.on(RecordRating)
@@ -144,9 +152,10 @@ def record_rating(command: RecordRating, context: Context) -> RatingRecorded:
         return RatingRecorded(isbn=command.isbn, ratings=count, average=round(float(average), 2))
 
 
-def _reserve(session: Session, command: AdjustInventory) -> list[Reservation]:
+def _reserve(session: Session, command: AdjustInventory, run: int) -> list[Reservation]:
     """Take books from the shelf, in the order of their ISBNs: orders that cross do not block one another."""
-    released = session.get(Release, command.order_id) is not None
+    release = session.get(Release, command.order_id)
+    released = release is not None and run <= release.run
     rows = []
     for books in sorted(command.books, key=lambda books: books.isbn):
         stock = _stock(session, books.isbn)

@@ -1,4 +1,4 @@
-"""Loyalty: a point for each euro that a customer has paid.
+"""Loyalty: a point for each euro that a customer has paid by card.
 
 No mediator has heard of it: it listens to what the payment broadcasts.
 """

@@ -1,4 +1,4 @@
-"""Order fulfilment: picks and packs."""
+"""Order fulfilment: picks and packs, and unpacks what is not to be sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from hybrid import Context, Processor
 from processors.database import Base
-from processors.messages.orders import FulfillOrder, OrderFulfilled
+from processors.messages.orders import FulfillOrder, OrderFulfilled, OrderUnpacked, UnpackOrder
 
 order_fulfillment = Processor("order-fulfillment")
 
@@ -36,3 +36,14 @@ def fulfill_order(command: FulfillOrder, context: Context) -> OrderFulfilled:
             parcel = Parcel(order_id=command.order_id, books=books, awaited=awaited, weight_grams=weight)
             session.add(parcel)
         return OrderFulfilled(order_id=command.order_id, lines=command.lines, weight_grams=weight)
+
+
+@order_fulfillment.on(UnpackOrder)
+def unpack_order(command: UnpackOrder, context: Context) -> OrderUnpacked | None:
+    """Unpack an order, if it is packed."""
+    with context.transaction() as session:
+        parcel = session.get(Parcel, command.order_id)
+        if parcel is None:
+            return None
+        session.delete(parcel)
+        return OrderUnpacked(order_id=command.order_id, lines=command.lines)

@@ -17,12 +17,19 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from hybrid import Context, Processor
 from processors.database import Base, Money
 from processors.messages.customers import AddressUpdated, UpdateAddress
-from processors.messages.orders import CreateOrder, OrderCompleted, OrderCreated, OrderRefused
+from processors.messages.orders import (
+    CloseOrder,
+    CreateOrder,
+    OrderClosed,
+    OrderCompleted,
+    OrderCreated,
+    OrderRefused,
+)
 from processors.messages.values import Address
 
 order_placement = Processor("order-placement")
 
-PLACED, COMPLETED, REFUSED = "placed", "completed", "refused"
+PLACED, COMPLETED, REFUSED, CANCELLED = "placed", "completed", "refused", "cancelled"
 
 
 class Customer(Base):
@@ -40,7 +47,7 @@ class Customer(Base):
 
 
 class Order(Base):
-    """An order and what became of it: placed, completed, or refused for a reason."""
+    """An order and what became of it: placed, completed, cancelled, or refused for a reason."""
 
     __tablename__ = "orders"
 
@@ -71,7 +78,8 @@ def create_order(command: CreateOrder, context: Context) -> OrderCreated:
     order_id = order_id_for(envelope.correlation or envelope.id)
     total = sum((line.amount for line in command.lines), Decimal("0.00"))
     with context.transaction() as session:
-        if session.get(Order, order_id) is None:
+        known = session.get(Order, order_id) is not None
+        if not known:
             placed_at = datetime.fromtimestamp(envelope.time / 1000, UTC)
             order = Order(id=order_id, customer_id=command.customer_id, total=total, placed_at=placed_at)
             order.address = str(command.address)
@@ -83,7 +91,7 @@ def create_order(command: CreateOrder, context: Context) -> OrderCreated:
             )
             customer = _known(session, command.customer_id, command.address)
             customer.name, customer.email = command.name, command.email
-        return OrderCreated(order_id=order_id, customer_id=command.customer_id, total=total)
+        return OrderCreated(order_id=order_id, customer_id=command.customer_id, total=total, known=known)
 
 
 @order_placement.on(UpdateAddress)
@@ -104,6 +112,15 @@ def close_order(event: OrderCompleted | OrderRefused, context: Context) -> None:
         order = session.get_one(Order, event.order_id)
         order.state = COMPLETED if isinstance(event, OrderCompleted) else REFUSED
         order.reason = None if isinstance(event, OrderCompleted) else event.reason
+
+
+@order_placement.on(CloseOrder)
+def cancel_order(command: CloseOrder, context: Context) -> OrderClosed:
+    """Write into the register that an order is cancelled."""
+    with context.transaction() as session:
+        order = session.get_one(Order, command.order_id)
+        order.state, order.reason = CANCELLED, None
+        return OrderClosed(order_id=order.id, customer_id=order.customer_id)
 
 
 def order_id_for(event_id: str) -> str:

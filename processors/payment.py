@@ -48,7 +48,10 @@ class ProcessingError(Exception):
 
 
 class Payment(Base):
-    """What was charged for an order: one row, so one charge. Of the card only four digits are kept."""
+    """What was charged for an order: one row, so one charge. Of the card only four digits are kept.
+
+    `run` is the run of the order's flow that this is of: a later one may charge what is not charged.
+    """
 
     __tablename__ = "payments"
 
@@ -59,6 +62,7 @@ class Payment(Base):
     card: Mapped[str] = mapped_column(String(4), default="")
     receipt: Mapped[str | None] = mapped_column(String(20), unique=True)
     reason: Mapped[str | None] = mapped_column(String(200))
+    run: Mapped[int] = mapped_column(server_default="1")
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=lambda: datetime.now(UTC))
 
 
@@ -68,8 +72,9 @@ def apply_payment(command: ApplyPayment, context: Context) -> PaymentApplied | P
     ids = {"order_id": command.order_id, "customer_id": command.customer_id}
     with context.transaction() as session:
         row = session.get(Payment, command.order_id, with_for_update=True)
-        if row is None:
-            row = Payment(**ids, amount=command.amount)
+        if row is None or (row.state != CHARGED and row.run < context.envelope.run):
+            row = row or Payment(**ids, amount=command.amount)
+            row.run = context.envelope.run
             session.add(row)
             _charge(row, command.card.get_secret_value(), context.attempt)
         if row.state == CHARGED:
@@ -86,17 +91,19 @@ def refund_payment(command: RefundPayment, context: Context) -> PaymentRefunded:
         if row is None:
             row = Payment(**ids, amount=Decimal(0), state=DENIED, reason="cancelled")
             session.add(row)
+        row.run = context.envelope.run
         given_back = Decimal(0) if row.state == DENIED else row.amount
         row.state = DENIED if row.state == DENIED else REFUNDED
         return PaymentRefunded(**ids, amount=given_back)
 
 
 def _charge(row: Payment, card: str, attempt: int) -> None:
-    """Ask the bank. A real one would be given the order's id as the idempotency key of the charge."""
+    """Ask the bank. A real one would be given the order's id and run as the idempotency key of the charge."""
     if card == FLAKY and attempt <= FLAKY_ATTEMPTS:
         raise ProcessingError(f"the bank did not answer about the card ending with {card[-4:]}")
     row.card = card[-4:]
     row.reason = DECLINED.get(card)
     row.state = DENIED if row.reason else CHARGED
     if row.state == CHARGED:
-        row.receipt = "R-" + blake2b(row.order_id.encode(), digest_size=6).hexdigest()
+        of = row.order_id if row.run <= 1 else f"{row.order_id}/{row.run}"
+        row.receipt = "R-" + blake2b(of.encode(), digest_size=6).hexdigest()

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from hybrid import Context, Processor
 from processors.database import Base
-from processors.messages.shipping import OrderShipped, ShipOrder
+from processors.messages.shipping import OrderShipped, ParcelRecalled, RecallParcel, ShipOrder
 
 shipping = Processor("shipping")
 
@@ -56,6 +56,15 @@ def ship_order(command: ShipOrder, context: Context) -> OrderShipped:
         return OrderShipped(
             order_id=command.order_id, carrier=carrier.name, tracking=tracking, days=carrier.days
         )
+
+
+@shipping.on(RecallParcel)
+def recall_parcel(command: RecallParcel, context: Context) -> ParcelRecalled:
+    """Have a parcel back from its carrier, if it has one."""
+    with context.transaction() as session:
+        if shipment := session.get(Shipment, command.order_id):
+            session.delete(shipment)
+        return ParcelRecalled(order_id=command.order_id)
 
 
 def carrier_for(weight_grams: int, country: str) -> Carrier:

@@ -13,6 +13,7 @@ from processors.database import open_to_read
 TABLES = (
     "customers",
     "hybrid_inbox",
+    "invoices",
     "mails",
     "order_lines",
     "orders",
@@ -31,6 +32,7 @@ TABLES = (
 COUNTS = {
     "orders": "SELECT state || coalesce(': ' || reason, ''), count(*) FROM orders GROUP BY 1",
     "payments": "SELECT state || coalesce(': ' || reason, ''), count(*) FROM payments GROUP BY 1",
+    "invoices": "SELECT state, count(*) FROM invoices GROUP BY 1",
     "mails": "SELECT about, count(*) FROM mails GROUP BY 1",
     "countries": "SELECT country, count(*) FROM customers GROUP BY 1",
     "stock": "SELECT isbn, on_hand FROM stock",
@@ -47,6 +49,7 @@ TOTALS = {
 }
 CENTS = {
     "charged": "SELECT sum(amount) FROM payments WHERE state = 'charged'",
+    "invoiced": "SELECT sum(received) FROM invoices",
     "revenue": "SELECT sum(revenue) FROM sales",
     "completed": "SELECT sum(total) FROM orders WHERE state = 'completed'",
 }

@@ -8,7 +8,9 @@ the order in which the events are carried out, because of how the events are cho
 - of most books there is more than all orders together want, refused ones included;
 - of some there is none, so that whoever orders them is short of all copies;
 - of each of a few (SCARCE) there are some, and exactly one order, with a good card, wants more than that;
-- a customer has one address in all orders and moves at most once; a customer rates a book at most once.
+- a customer has one address in all orders and moves at most once; a customer rates a book at most once;
+- an order over 10,000, or with a purchase order, wants only books of which there is enough. What the manager,
+  the bank and the customer do with it stands in people.json.
 """
 
 from __future__ import annotations
@@ -35,6 +37,19 @@ DECLINED = {
     "4000000000000069": "expired card",
 }
 FLAKY = "4000000000000119"
+COMPLEX_OVER = Decimal(10_000)
+LARGE = [7, 11, 9, 8]
+"""Copies of the dear book in each order over 10,000."""
+PEOPLE: list[dict[str, Any]] = [
+    {"choice": "approve", "parts": 1},
+    {"choice": "approve", "parts": 2},
+    {"choice": "refuse", "note": "your last invoice is still open"},
+    {"choice": "approve", "cancels": True},
+    {"choice": "approve", "parts": 1},
+]
+"""What people do with each of these, and with the purchase order: what the manager says, and then in how many
+parts the customer pays, or that the customer cancels.
+"""
 
 FIRST = ("Ada", "Boris", "Chiara", "Dunja", "Emil", "Farah", "Goran", "Hedda", "Ivo", "Jana", "Kofi", "Lena")
 LAST = ("Abel", "Brandt", "Costa", "Dietz", "Eklund", "Fischer", "Gruber", "Hansen", "Ito", "Jensen")
@@ -85,8 +100,10 @@ def line(isbn: str, quantity: int) -> Data:
     return {"isbn": isbn, "quantity": quantity, "price": str(PRICE[isbn]), "title": title}
 
 
-def baskets(dice: random.Random) -> list[tuple[list[Data], str]]:
-    """Return what is ordered, with the card that pays for it: declined, expensive, short and other orders."""
+def baskets(dice: random.Random) -> list[tuple[list[Data], Data]]:
+    """Return what is ordered, with what pays for it: declined, expensive, short and other orders, the complex
+    ones in the order of PEOPLE.
+    """
     sold_out = [isbn for isbn, stock in STOCK.items() if stock == 0]
     scarce = [isbn for isbn, stock in STOCK.items() if 0 < stock < 10]
     dear = next(isbn for isbn, price in PRICE.items() if price > 1000)
@@ -99,22 +116,23 @@ def baskets(dice: random.Random) -> list[tuple[list[Data], str]]:
     bad = list(DECLINED)
     found = [(some(), bad[number % len(bad)]) for number in range(19)]
     found.append(([line(sold_out[0], 2), *some(2)], bad[0]))
-    found += [([line(dear, copies), *some(2)], APPROVED[0]) for copies in (7, 11)]
     found += [
         ([line(isbn, STOCK[isbn] + more), *some(2)], APPROVED[1]) for more, isbn in enumerate(scarce, 2)
     ]
     found += [([line(dice.choice(sold_out), dice.randint(1, 3)), *some(2)], APPROVED[2]) for _ in range(14)]
     found += [(some(), FLAKY) for _ in range(5)]
-    found += [(some(), dice.choice(APPROVED)) for _ in range(ORDERS - len(found))]
-    return found
+    found += [(some(), dice.choice(APPROVED)) for _ in range(ORDERS - len(found) - len(PEOPLE))]
+    paid = [(lines, {"card": card}) for lines, card in found]
+    large = [([line(dear, copies), *some(2)], {"card": APPROVED[0]}) for copies in LARGE]
+    return [*paid, *large, (some(), {"purchase_order": "PO-2291"})]
 
 
 def events(dice: random.Random) -> list[Data]:
     """Return the initiating events, in the order in which they are sent."""
     known = customers(dice)
     found = [
-        {"type": "place-order", "data": {**dice.choice(known), "card": card, "lines": lines}}
-        for lines, card in baskets(dice)
+        {"type": "place-order", "data": {**dice.choice(known), **paid_by, "lines": lines}}
+        for lines, paid_by in baskets(dice)
     ]
     movers = [each["customer_id"] for each in dice.sample(known, MOVES - 4)] + [
         f"c-{n}" for n in range(2000, 2004)
@@ -134,6 +152,36 @@ def events(dice: random.Random) -> list[Data]:
     ]
 
 
+def is_complex(order: Data) -> bool:
+    """Tell whether a manager is asked about an order."""
+    return "purchase_order" in order or total(order) > COMPLEX_OVER
+
+
+def total(order: Data) -> Decimal:
+    """Return what an order costs."""
+    return sum((PRICE[each["isbn"]] * each["quantity"] for each in order["lines"]), Decimal(0))
+
+
+def people(sent: list[Data]) -> Data:
+    """Return what people do, by the id of the order: the manager's `choice` and `note`; then what the
+    customer `pays` (amounts), or whether the customer `cancels`, when the invoice has come.
+    """
+    found: Data = {}
+    for event in sent:
+        if event["type"] != "place-order" or not is_complex(order := event["data"]):
+            continue
+        deed = PEOPLE[-1 if "purchase_order" in order else LARGE.index(order["lines"][0]["quantity"])]
+        parts, cents = deed.get("parts", 0), int(total(order) * 100)
+        amounts = [cents // parts + (number < cents % parts) for number in range(parts)]
+        found[event["id"]] = {
+            "choice": deed["choice"],
+            "note": deed.get("note", ""),
+            "pays": [str(Decimal(amount).scaleb(-2)) for amount in amounts],
+            "cancels": deed.get("cancels", False),
+        }
+    return found
+
+
 def copies(orders: list[Data]) -> Counter[str]:
     """Return the copies of each book in these orders."""
     found: Counter[str] = Counter()
@@ -151,42 +199,67 @@ def check(placed: list[Data]) -> None:
         scarce = 0 < stock < 10
         assert stock == 0 or scarce or wanted[isbn] <= stock, f"{isbn}: {wanted[isbn]} wanted, {stock} there"
         assert not scarce or (len(orders) == 1 and orders[0]["card"] not in DECLINED and wanted[isbn] > stock)
+        assert (stock > 0 and not scarce) or not any(map(is_complex, orders))
 
 
 class Answers:
-    """What a list of initiating events must lead to."""
+    """What a list of initiating events, and what people do, must lead to."""
 
-    def __init__(self, sent: list[Data]) -> None:
-        by_type = Counter(event["type"] for event in sent)
-        self.sent = dict(by_type)
-        self.placed = [event["data"] for event in sent if event["type"] == "place-order"]
+    def __init__(self, sent: list[Data], deeds: Data) -> None:
+        self.sent = dict(Counter(event["type"] for event in sent))
         self.moved = [event["data"] for event in sent if event["type"] == "address-changed"]
         self.rated = [event["data"] for event in sent if event["type"] == "review-rated"]
-        self.good = [order for order in self.placed if order["card"] not in DECLINED]
-        self.bad = [order for order in self.placed if order["card"] in DECLINED]
+        orders = {event["id"]: event["data"] for event in sent if event["type"] == "place-order"}
+        self.placed = list(orders.values())
+        hard = [order for order in self.placed if not is_complex(order)]
+        self.charged = [order for order in hard if order["card"] not in DECLINED]
+        self.denied = [order for order in hard if order["card"] in DECLINED]
+        self.invoiced = [orders[id] for id, deed in deeds.items() if deed["pays"]]
+        self.refused = [orders[id] for id, deed in deeds.items() if deed["choice"] == "refuse"]
+        self.cancelled = [orders[id] for id, deed in deeds.items() if deed["cancels"]]
+        self.asked = len(deeds)
+        self.payments = sum(len(deed["pays"]) for deed in deeds.values())
+        self.good = self.charged + self.invoiced
         self.short = [order for order in self.placed if self.is_short(order)]
         self.bought = [order for order in self.short if order in self.good]
-        self.flaky = sum(order["card"] == FLAKY for order in self.placed)
+        self.flaky = sum(order["card"] == FLAKY for order in hard)
 
     @staticmethod
     def is_short(order: Data) -> bool:
         """Tell whether an order wants more than there is, or something that is sold out."""
         return any(each["quantity"] > STOCK[each["isbn"]] for each in order["lines"])
 
-    @staticmethod
-    def total(order: Data) -> Decimal:
-        """Return what an order costs."""
-        return sum((PRICE[each["isbn"]] * each["quantity"] for each in order["lines"]), Decimal(0))
+    @property
+    def undone(self) -> int:
+        """How many orders had their books put back."""
+        return len(self.denied) + len(self.refused) + len(self.cancelled)
+
+    def mails(self) -> dict[str, int]:
+        """Return the mails by what they are about."""
+        return {
+            "order-received": len(self.placed),
+            "payment-denied": len(self.denied),
+            "what-happens-next": len(self.charged),
+            "order-shipped": len(self.good),
+            "invoice-sent": len(self.invoiced) + len(self.cancelled),
+            "invoice-settled": len(self.invoiced),
+            "order-refused": len(self.refused),
+            "order-closed": len(self.refused) + len(self.cancelled),
+        }
 
     def commands(self) -> dict[str, int]:
         """Return the commands by type."""
-        good, bad = len(self.good), len(self.bad)
+        good, charges = len(self.good), len(self.charged) + len(self.denied)
         return {
-            "create-order": good + bad,
-            "apply-payment": good + bad,
-            "adjust-inventory": good + bad,
-            "email-customer": 3 * good + 2 * bad,
-            "release-stock": bad,
+            "create-order": len(self.placed),
+            "apply-payment": charges,
+            "adjust-inventory": len(self.placed),
+            "email-customer": sum(self.mails().values()),
+            "refund-payment": len(self.denied),
+            "release-stock": self.undone,
+            "close-order": len(self.refused) + len(self.cancelled),
+            "send-invoice": len(self.invoiced) + len(self.cancelled),
+            "cancel-invoice": len(self.cancelled),
             "fulfill-order": good,
             "order-stock": good,
             "ship-order": good,
@@ -196,49 +269,68 @@ class Answers:
 
     def broadcasts(self) -> dict[str, int]:
         """Return the broadcasts by type."""
-        good, bad, short = len(self.good), len(self.bad), len(self.short)
+        good, short = len(self.good), len(self.short)
         return {
-            "order-created": good + bad,
-            "payment-applied": good,
-            "payment-denied": bad,
-            "inventory-updated": good + bad - short,
+            "order-created": len(self.placed),
+            "payment-applied": len(self.charged),
+            "payment-denied": len(self.denied),
+            "payment-refunded": len(self.denied),
+            "inventory-updated": len(self.placed) - short,
             "inventory-backordered": short,
-            "email-sent": 3 * good + 2 * bad,
-            "stock-released": bad,
+            "email-sent": sum(self.mails().values()),
+            "stock-released": self.undone,
+            "task-opened": self.asked,
+            "task-closed": self.asked,
+            "invoice-sent": len(self.invoiced) + len(self.cancelled),
+            "invoice-paid": self.payments,
+            "invoice-short": self.payments - len(self.invoiced),
+            "invoice-settled": len(self.invoiced),
+            "invoice-cancelled": len(self.cancelled),
             "order-fulfilled": good,
             "stock-replenished": len(self.bought),
             "order-shipped": good,
             "order-completed": good,
-            "order-refused": bad,
-            "points-added": good,
+            "order-refused": len(self.denied) + len(self.refused),
+            "order-cancelled": len(self.cancelled),
+            "order-closed": len(self.refused) + len(self.cancelled),
+            "points-added": len(self.charged),
             "address-updated": len(self.moved),
             "rating-recorded": len(self.rated),
         }
 
     def rows(self) -> dict[str, int]:
         """Return the rows of each table."""
-        good, bad = len(self.good), len(self.bad)
-        lines = sum(len(order["lines"]) for order in self.placed)
+        good, broadcasts = len(self.good), self.broadcasts()
         sold = sum(len(order["lines"]) for order in self.good)
         commands = self.commands()
-        listened = good + good + good + bad + len(self.bought)  # loyalty, analytics, ends of orders, arrivals
-        handled = (
-            sum(commands.values()) - (good - len(self.bought)) + listened
-        )  # nothing short: no transaction
+        listened = sum(
+            broadcasts[heard]
+            for heard in (
+                "payment-applied",
+                "order-fulfilled",
+                "order-completed",
+                "order-refused",
+                "stock-replenished",
+                "invoice-paid",
+                "task-opened",
+            )
+        )
+        idle = good - len(self.bought)  # orders of stock with nothing short: no transaction
         return {
             "customers": len(self.countries()),
-            "hybrid_inbox": handled,
-            "mails": commands["email-customer"],
-            "order_lines": lines,
-            "orders": good + bad,
+            "hybrid_inbox": sum(commands.values()) - idle + listened,
+            "invoices": len(self.invoiced) + len(self.cancelled),
+            "mails": commands["email-customer"] + self.asked,
+            "order_lines": sum(len(order["lines"]) for order in self.placed),
+            "orders": len(self.placed),
             "parcels": good,
-            "payments": good + bad,
-            "points": good,
+            "payments": len(self.charged) + len(self.denied),
+            "points": len(self.charged),
             "purchases": sum(
                 each["quantity"] > STOCK[each["isbn"]] for order in self.bought for each in order["lines"]
             ),
             "ratings": len(self.rated),
-            "releases": bad,
+            "releases": self.undone,
             "reservations": sold,
             "sales": sold,
             "shipments": good,
@@ -252,22 +344,24 @@ class Answers:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the figures by what they count."""
-        good, bad = len(self.good), len(self.bad)
         sold = copies(self.good)
         missing = Counter({isbn: sold[isbn] - STOCK[isbn] for isbn in sold if sold[isbn] > STOCK[isbn]})
         stars: Counter[str] = Counter()
         for rating in self.rated:
             stars[rating["isbn"]] += rating["stars"]
-        denied = Counter(f"denied: {DECLINED[order['card']]}" for order in self.bad)
         return {
-            "orders": {"completed": good, "refused: payment denied": bad},
-            "payments": {"charged": good, **denied},
-            "mails": {
-                "order-received": good + bad,
-                "payment-denied": bad,
-                "what-happens-next": good,
-                "order-shipped": good,
+            "orders": {
+                "completed": len(self.good),
+                "refused: payment denied": len(self.denied),
+                "refused: not approved": len(self.refused),
+                "cancelled": len(self.cancelled),
             },
+            "payments": {
+                "charged": len(self.charged),
+                **Counter(f"denied: {DECLINED[order['card']]}" for order in self.denied),
+            },
+            "invoices": {"settled": len(self.invoiced), "cancelled": len(self.cancelled)},
+            "mails": {**self.mails(), "task-opened": self.asked},
             "countries": dict(Counter(self.countries().values())),
             "stock": {isbn: max(0, stock - sold[isbn]) for isbn, stock in STOCK.items()},
             "purchased": dict(missing),
@@ -276,15 +370,23 @@ class Answers:
             "stars": dict(stars),
         }
 
+    def amounts(self) -> dict[str, str]:
+        """Return the sums of money."""
+        charged, invoiced = (
+            sum(map(total, orders), Decimal("0.00")) for orders in (self.charged, self.invoiced)
+        )
+        both = str(charged + invoiced)
+        return {"charged": str(charged), "invoiced": str(invoiced), "revenue": both, "completed": both}
+
     def all(self) -> Data:
         """Return the answers."""
-        charged = str(sum(map(self.total, self.good), Decimal("0.00")))
-        points = sum(int(self.total(order)) for order in self.good)
+        simple = len(self.moved) + len(self.rated) + self.payments + len(self.cancelled)
         return {
             "sent": self.sent,
             "outcomes": {
-                "completed": len(self.good) + len(self.moved) + len(self.rated),
-                "refused": len(self.bad),
+                "completed": len(self.good) + simple,
+                "refused": len(self.denied) + len(self.refused),
+                "cancelled": len(self.cancelled),
             },
             "commands": self.commands(),
             "broadcasts": self.broadcasts(),
@@ -292,8 +394,11 @@ class Answers:
             "database": {
                 "rows": self.rows(),
                 "counts": self.counts(),
-                "totals": {"points": points, "copies": sum(copies(self.good).values())},
-                "amounts": {"charged": charged, "revenue": charged, "completed": charged},
+                "totals": {
+                    "points": sum(int(total(order)) for order in self.charged),
+                    "copies": sum(copies(self.good).values()),
+                },
+                "amounts": self.amounts(),
             },
         }
 
@@ -301,13 +406,15 @@ class Answers:
 def main() -> None:
     """Write the files."""
     sent = events(random.Random(1605))
-    answers = Answers(sent)
+    deeds = people(sent)
+    answers = Answers(sent, deeds)
     check(answers.placed)
     TARGET.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(event, ensure_ascii=False) for event in sent]
     (TARGET / "events.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    expected = json.dumps(answers.all(), ensure_ascii=False, indent=1, sort_keys=True)
-    (TARGET / "expected.json").write_text(expected + "\n", encoding="utf-8")
+    for name, facts in (("people", deeds), ("expected", answers.all())):
+        text = json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True)
+        (TARGET / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cli.demo.answers import Verdict, events, expected, judge, order_times, percentiles
+from cli.demo.people import People, deeds, told_later
 from cli.demo.picture import Frame, line, listeners, picture, took
 from cli.environment import environment, run
 from cli.output import Column, as_json, err, is_terminal, out, show, styled, table
@@ -100,7 +101,8 @@ def command(
 ) -> None:
     """Run the bookstore before your eyes.
 
-    Some hundred orders, address changes and ratings go through all of it, step by step and side by side.
+    Some hundred orders, address changes and ratings go through all of it, step by step and side by side;
+    a manager is asked about the large ones, which are paid by invoice.
     It brings its own server, in a temporary directory, and ends by itself. Exit code 0 only when the outcomes
     equal the
     known answers, the rows in the database agree, no flow is unfinished and the ledger balances; 1 when not.
@@ -136,12 +138,14 @@ async def _demo(directory: Path, as_data: bool) -> Report:
         Worker(app.topology, app.resources, store),
         Client(app, store) as client,
     ):
-        given = events()
-        course, reader = Course(len(given)), PulseReader(store, app.topology)
+        given, people = events(), People(client, deeds())
+        course, reader = Course(len(given) + told_later(deeds())), PulseReader(store, app.topology)
         sending = asyncio.create_task(_send(app, client, course, given))
         try:
             async with _shown(as_data) as show:
                 while not await _over(course, reader, show, sending):
+                    told = await people.act()
+                    course.sent += told  # read only now: the other customers came meanwhile
                     await course.pause(FRAME)
         finally:
             sending.cancel()

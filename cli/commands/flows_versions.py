@@ -49,4 +49,8 @@ def said(row: VersionView) -> str:
         return "newest"
     if row.known:
         return "older" if row.flows else "older: nothing runs on it, it can go"
-    return "missing: this application has not got it" if row.version else "their events could not be taken"
+    return (
+        "missing: this application has not got it"
+        if row.version
+        else "not begun: paused, or their events could not be taken"
+    )

@@ -12,14 +12,23 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from cli.output import STYLES, clean, compact, span
-from hybrid.broker.log import CLASSIFIED, DISCARDED, EXPIRED, FAILED, HANDED_BACK, IN_REPAIR, RETRIED
+from hybrid.broker.log import (
+    CLASSIFIED,
+    DISCARDED,
+    EXPIRED,
+    FAILED,
+    HANDED_BACK,
+    IN_REPAIR,
+    PASSED_ON,
+    RETRIED,
+)
 from hybrid.inspect.flows import WAITING
 from hybrid.inspect.trace import BROADCAST, COMMAND, Handling, Trace, Traced
 from hybrid.mediator.record import COMPLETED, RUNNING
 
 WAITS, WORKS, SENT = "┄", "━", "◆"
 UNSETTLED = (WAITING, RUNNING)
-TROUBLE = (RETRIED, FAILED, IN_REPAIR, DISCARDED, EXPIRED, HANDED_BACK)
+TROUBLE = (RETRIED, FAILED, IN_REPAIR, DISCARDED, EXPIRED, HANDED_BACK, PASSED_ON)
 """Outcomes of attempts that have a line of their own."""
 _UNHANDLED = {BROADCAST: "unheard", COMMAND: "in no queue: look again"}
 TIME = 10

@@ -9,7 +9,7 @@ from cli.assignments import answered
 from cli.output import STYLES, clean, clock, compact, span
 from hybrid.broker.log import DONE
 from hybrid.inspect.deeds import DeedView
-from hybrid.inspect.flows import FlowView, LogLine, SignalView, StepView
+from hybrid.inspect.flows import LEFT, FlowView, LogLine, SignalView, StepView
 from hybrid.inspect.reasons import Reason
 from hybrid.mediator.record import COMMAND, FAILED, SIGNAL, TASK, TIMER, UNDO, WAIT
 from hybrid.mediator.steering import CANCEL, FIX, PAUSE, RESTART, RESUME, RETRY
@@ -156,11 +156,7 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
             )
         )
     else:
-        until = f"{'' if step.kind == TIMER else ','} until {clock(step.deadline)}" if step.deadline else ""
-        asks = f" for {step.asks}" if step.asks else ""
-        tried = f", {step.attempts} attempt(s)" if step.attempts else ""
-        waits = clean(f"        {step.state}{asks}{tried}{until}")
-        found.append(_line(" " * 24, (waits, STYLES.get(step.state, ""))))
+        found.append(_waiting(step))
     if step.problem:
         found.append(_line(" " * 32, (clean(step.problem), "red")))
         if step.state == FAILED:
@@ -168,6 +164,16 @@ def _step(step: StepView, origin: int, log: list[LogLine]) -> list[Text]:
                 _line(" " * 32, ("`hybrid failed list` shows it; `hybrid failed retry` sends it back", "dim"))
             )
     return found
+
+
+def _waiting(step: StepView) -> Text:
+    """Return the line of a step that has no result."""
+    asks = f" for {step.asks}" if step.asks else ""
+    tried = f", {step.attempts} attempt(s)" if step.attempts else ""
+    until = f" until {clock(step.deadline)}" if step.deadline and step.state != LEFT else ""
+    comma = "," if until and step.kind != TIMER else ""
+    waits = clean(f"        {step.state}{asks}{tried}{comma}{until}")
+    return _line(" " * 24, (waits, STYLES.get(step.state, "")))
 
 
 def _untaken(signal: SignalView, origin: int) -> Text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,41 +13,43 @@ from hybrid.codec import pack
 from hybrid.errors import MessageError
 from hybrid.inspect.shown import MASK
 
+Each = Callable[[Any], Any]
+
 
 def masked(catalog: Catalog, type: str, data: bytes, version: int) -> tuple[int, bytes] | None:
     """Return the schema version and the data of a message without its secrets; None when it has none.
 
-    Raises MessageError when it can't be read, or when a masked value would not be valid: nobody could read
-    what was written then.
+    Where the class takes no mask for a text, as for the number of a card, its shape stays: 0 for each digit,
+    x for each letter. Raises MessageError when the message can't be read, or takes neither.
     """
     message = catalog.decode(type, data, version)
-    values = _masked(message.__dict__)
-    if values == _plain(message.__dict__):
-        return None
-    packed = pack(values)
-    try:
-        catalog.decode(type, packed)
-    except MessageError as error:
-        raise MessageError(f"secrets of {type} can't be masked: {error}") from error
-    return message.type_version, packed
+    plain = _unveiled(message.__dict__, lambda secret: secret)
+    error: MessageError | None = None
+    for letters in (_mask, _shape):
+        values = _unveiled(message.__dict__, partial(_blank, letters=letters))
+        if values == plain:
+            return None
+        packed = pack(values)
+        try:
+            catalog.decode(type, packed)
+        except MessageError as refused:
+            error = error or refused
+        else:
+            return message.type_version, packed
+    raise MessageError(f"secrets of {type} can't be masked: {error}")
 
 
-def _masked(value: Any) -> Any:
+def _unveiled(value: Any, each: Each) -> Any:
+    """Return plain data of a value, with what `each` makes of every secret in it."""
     if hasattr(value, "get_secret_value"):
-        return _blank(value.get_secret_value())
-    return _through(value, _masked)
+        return each(_unveiled(value.get_secret_value(), each))
+    return _through(value, lambda inner: _unveiled(inner, each))
 
 
-def _plain(value: Any) -> Any:
-    return _plain(value.get_secret_value()) if hasattr(value, "get_secret_value") else _through(value, _plain)
-
-
-def _through(value: Any, each: Any) -> Any:
+def _through(value: Any, each: Each) -> Any:
+    """Return the same with what `each` makes of the values right inside, if there are any."""
     if isinstance(value, BaseModel):
-        return {
-            name: each(inner)
-            for name, inner in {**value.__dict__, **(value.__pydantic_extra__ or {})}.items()
-        }
+        value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
     if isinstance(value, dict):
         return {name: each(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -53,17 +57,25 @@ def _through(value: Any, each: Any) -> Any:
     return value
 
 
-def _blank(value: Any) -> Any:
+def _blank(value: Any, letters: Callable[[str], str]) -> Any:
     """Return what stands for a secret: a text for a text, nothing for a number, and so on inwards."""
     if not value:
         return value
     if isinstance(value, str):
-        return MASK
+        return letters(value)
     if isinstance(value, bytes):
-        return MASK.encode()
-    if isinstance(value, BaseModel | dict | list | tuple | set | frozenset):
-        return _through(value, _blank)
+        return letters(value.decode(errors="replace")).encode()
+    if isinstance(value, dict | list):
+        return _through(value, lambda inner: _blank(inner, letters))
     try:
         return type(value)()
     except TypeError:  # as of a date
         return MASK
+
+
+def _mask(text: str) -> str:
+    return MASK
+
+
+def _shape(text: str) -> str:
+    return "".join("0" if c.isdigit() else "x" if c.isalpha() else c for c in text)

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from hybrid.broker.shard import Shard, Store
 from hybrid.codec import encode, pack, unpack
-from hybrid.errors import DeedRefused, FlowEnded, HybridError, UnknownFlow
+from hybrid.errors import DeedRefused, FlowEnded, HybridError
 from hybrid.inspect.actions import REFUSED, SENT_BACK, WOULD, Desk, Order
 from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
 from hybrid.inspect.failures import FailureView, handles, named
+from hybrid.inspect.recorded import record_of
 from hybrid.mediator.ending import told
 from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
 from hybrid.mediator.steering import RETRY, cancelling, fixing, pausing, restarting, resuming
@@ -116,7 +117,7 @@ class Steering:
     async def retry(self, flow: str) -> Steered:
         """Send back what a flow has at the desk: the command of the step that failed, or its own wake-up."""
         try:
-            shard, _ = await self._record(flow)
+            shard, _ = await record_of(self._store, flow)
         except HybridError as error:
             return Steered(flow, REFUSED, str(error))
         views = await self._at_desk(flow)
@@ -142,12 +143,14 @@ class Steering:
         """
 
         async def making(shard: Shard, record: FlowRecord, deed: Deed) -> Transition:
-            mediator = self._topology.mediators.get(record.facts["mediator"])
-            known = registered(mediator).get(record.facts["type"], []) if mediator else [version]
+            mediator, type = record.facts["mediator"], record.facts["type"]
+            known = registered(self._topology.mediators.get(mediator)).get(type, [])
             if version and version not in known:
-                had = ", ".join(map(str, known)) or "none"
+                there = ", ".join(map(str, known)) or "none"
                 raise DeedRefused(
-                    flow, f"can't run on version {version}: {record.facts['mediator']} has {had}"
+                    flow,
+                    f"can't run on version {version} of {mediator}'s flow for {type}: the application here"
+                    f" has {there}",
                 )
             keep_ms = self._store.settings.flow_ms
             return restarting(shard.keys, record, deed, step, version, keep_ms)
@@ -197,7 +200,7 @@ class Steering:
         """Do something with a flow, again as long as somebody else is faster."""
         try:
             while True:
-                shard, record = await self._record(flow)
+                shard, record = await record_of(self._store, flow)
                 deed = Deed(self._who, self._why, await shard.queries.now())
                 transition = await making(shard, record, deed)
                 if self._dry or await shard.settler.settle(transition) != CHECK_FAILED:
@@ -222,13 +225,6 @@ class Steering:
             self._handles = asyncio.create_task(handles(self._store, self._topology))
         found = (await self._handles).get(flow, [])
         return [view for handle in found for view in await named(self._store, self._topology, handle)]
-
-    async def _record(self, flow: str) -> tuple[Shard, FlowRecord]:
-        for shard in self._store.shards:
-            record = FlowRecord.read(flow, await shard.queries.hash(shard.keys.flow(flow)))
-            if record.begun:
-                return shard, record
-        raise UnknownFlow(flow)
 
     def _said(self, result: str) -> str:
         return f"would be {result}" if self._dry else result

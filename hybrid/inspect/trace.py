@@ -372,6 +372,8 @@ class _Gathering:
         last = lines[-1]
         if last.outcome in (outcomes.RETRIED, outcomes.HANDED_BACK):
             return WAITING, f"for attempt {last.attempt + 1}, after a pause"
+        if last.outcome == outcomes.PASSED_ON:
+            return WAITING, f"passed on, after a pause: {last.note}"
         in_flow = last.outcome in (outcomes.STARTED, outcomes.ADVANCED, outcomes.ENDED)
         return (last.note, "") if in_flow else (last.outcome, last.note)
 

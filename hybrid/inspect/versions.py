@@ -16,7 +16,7 @@ class VersionView:
     mediator: str
     type: str
     version: int
-    """0 for flows that have none yet: their event could not be taken."""
+    """0 for flows that have none yet: they are paused, or their event could not be taken."""
     flows: int
     newest: bool
     """Whether new flows start on it."""

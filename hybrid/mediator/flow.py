@@ -60,6 +60,7 @@ from hybrid.mediator.tasks import LONGEST, Asking, Question
 from hybrid.mediator.waits import wanted
 from hybrid.messages import Command, Event, Message
 from hybrid.policy import RetryPolicy
+from hybrid.times import exactly
 
 AT_MOST = 50
 """How many commands of a `flow.map` are under way at once."""
@@ -119,7 +120,7 @@ class Flow:
         awaiting it gives None.
         """
         ms = _ms(duration, "sleep")
-        return Step(self, [self._issue(TIMER, f"sleep {ms / 1000:.15g} s", ms)], single=True)
+        return Step(self, [self._issue(TIMER, f"sleep {exactly(ms)}", ms)], single=True)
 
     def signal(self, name: str, *, timeout: timedelta | float | None = None) -> Step:
         """Wait for a signal from outside (`hybrid flows signal`, `client.signal`); awaiting it gives its

@@ -16,6 +16,7 @@ from hybrid.broker.shard import Shard, Store
 from hybrid.client import Client, Receipt
 from hybrid.errors import ApplicationError, NotSettled
 from hybrid.ids import new_id
+from hybrid.inspect.tasks import TaskView
 from hybrid.messages import Event, Message
 from hybrid.settings import Settings
 from hybrid.streams.sync import SyncReads
@@ -130,6 +131,24 @@ class TestBed(Evidence):
     async def signal(self, flow: str | Receipt, name: str, data: dict[str, Any] | None = None) -> Receipt:
         """Give a flow a signal, as `Client.signal`."""
         return await self.client.signal(id_of(flow), name, data, by="a test")
+
+    async def task(self, flow: str | Receipt | None = None, *, for_: str = "") -> TaskView:
+        """Return the one open task of people, of a flow or of all, for somebody or anyone. Raises
+        AssertionError when it is not just one.
+        """
+        there = await self.client.tasks(for_=for_)
+        found = [task for task in there if flow is None or task.flow == id_of(flow)]
+        if len(found) == 1:
+            return found[0]
+        listed = "".join(f"\n  {task.id} for {task.for_ or 'anyone'}: {task.question}" for task in found)
+        raise AssertionError(f"one open task was expected, there are {len(found)}{listed}")
+
+    async def answer(
+        self, task: str | TaskView, choice: str = "", *, data: Any = None, note: str = "", by: str = "a test"
+    ) -> None:
+        """Answer a task of people, as `Client.answer`."""
+        id = task.id if isinstance(task, TaskView) else task
+        await self.client.answer(id, choice=choice, data=data, note=note, by=by)
 
     async def cancel(self, flow: str | Receipt, *, why: str = "", now: bool = False) -> None:
         """Cancel a flow, as `Client.cancel`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from hybrid.mediator.record import RUNNING, UNDOING, FlowRecord
 from hybrid.messages import Command, Event, Message
 from hybrid.streams.sync import SyncReads
 from hybrid.streams.transitions import Item
+from hybrid.testing.recorded import Recorded, replay
 from hybrid.testing.recorder import flat_fields
 from hybrid.topology import Topology
 
@@ -102,6 +103,22 @@ class Evidence:
                 rows = self._reads.entries(shard.keys.failed(name))
                 found += [Failure.read(name, entry, fields) for entry, fields in rows]
         return sorted(found, key=lambda failure: failure.failed)
+
+    def replay(self, flows: Recorded | None = None) -> int:
+        """Run recorded flows again on the application's code, those of a file that `hybrid flows export`
+        wrote, or of this bed; return how many were checked. Raises as `hybrid.testing.replay`.
+        """
+        return replay(self, self._records() if flows is None else flows)
+
+    def _records(self) -> Iterator[FlowRecord]:
+        """Yield the records of all flows."""
+        for shard in self._shards:
+            ids = [member.decode() for member in self._reads.members(shard.keys.flows)]
+            ids += [fields[b"flow"].decode() for _, fields in self._reads.entries(shard.keys.outcomes)]
+            for id in dict.fromkeys(ids):
+                record = FlowRecord.read(id, self._reads.hash(shard.keys.flow(id)))
+                if record.begun:
+                    yield record
 
     def _record(self, id: str) -> tuple[Shard, FlowRecord]:
         for shard in self._shards:

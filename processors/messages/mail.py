@@ -19,6 +19,12 @@ class MailAbout(StrEnum):
     WHAT_HAPPENS_NEXT = "what-happens-next"
     ORDER_SHIPPED = "order-shipped"
     ORDER_CANCELLED = "order-cancelled"
+    APPROVAL_NEEDED = "approval-needed"
+    INVOICE_SENT = "invoice-sent"
+    INVOICE_REMINDER = "invoice-reminder"
+    INVOICE_SETTLED = "invoice-settled"
+    ORDER_REFUSED = "order-refused"
+    ORDER_CLOSED = "order-closed"
 
 
 class EmailCustomer(Command, key="order_id"):

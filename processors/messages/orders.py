@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hybrid import Command, Event
 from processors.messages.values import (
@@ -23,15 +23,23 @@ from processors.messages.values import (
 class PlaceOrder(Event, key="customer_id"):
     """A customer has placed an order: a fact to the shop, though its name is what the customer says.
 
-    Its key is the customer: everything about a customer happens in one shard.
+    It is paid by card, or, by a company, against its purchase order: one of the two is there. Its key is the
+    customer: everything about a customer happens in one shard.
     """
 
     customer_id: CustomerId
     name: Text
     email: Email
-    card: Card
+    card: Card | None = None
+    purchase_order: Text | None = None
     address: Address
     lines: OrderLines
+
+    @model_validator(mode="after")
+    def _payable(self) -> PlaceOrder:
+        if self.card is None and self.purchase_order is None:
+            raise ValueError("an order has a card or a purchase_order: without either nobody pays for it")
+        return self
 
     @property
     def total(self) -> Decimal:
@@ -50,11 +58,12 @@ class CreateOrder(Command, key="customer_id"):
 
 
 class OrderCreated(Event, key="order_id"):
-    """An order is stored."""
+    """An order is stored; `known` says that it had been before, by an earlier run of its flow."""
 
     order_id: OrderId
     customer_id: CustomerId
     total: Amount
+    known: bool = False
 
 
 class FulfillOrder(Command, key="order_id"):
@@ -71,6 +80,40 @@ class OrderFulfilled(Event, key="order_id"):
     order_id: OrderId
     lines: OrderLines
     weight_grams: int
+
+
+class UnpackOrder(Command, key="order_id"):
+    """Unpack an order that is not to be sent; nothing, when it is not packed."""
+
+    order_id: OrderId
+    lines: OrderLines
+
+
+class OrderUnpacked(Event, key="order_id"):
+    """An order is not packed any more: its books go back."""
+
+    order_id: OrderId
+    lines: OrderLines
+
+
+class OrderCancelled(Event, key="order_id"):
+    """A customer does not want an order any more: a fact to the shop, whatever becomes of the order."""
+
+    order_id: OrderId
+    reason: Text = "the customer has changed their mind"
+
+
+class CloseOrder(Command, key="order_id"):
+    """Write into the register that an order is cancelled."""
+
+    order_id: OrderId
+
+
+class OrderClosed(Event, key="order_id"):
+    """An order that was cancelled is closed."""
+
+    order_id: OrderId
+    customer_id: CustomerId
 
 
 class OrderCompleted(Event, key="order_id"):

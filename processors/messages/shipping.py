@@ -18,6 +18,18 @@ class ShipOrder(Command, key="order_id"):
     weight_grams: Annotated[int, Field(ge=1)]
 
 
+class RecallParcel(Command, key="order_id"):
+    """Have a parcel back from its carrier; nothing, when no carrier has it."""
+
+    order_id: OrderId
+
+
+class ParcelRecalled(Event, key="order_id"):
+    """No carrier has an order's parcel any more."""
+
+    order_id: OrderId
+
+
 class OrderShipped(Event, key="order_id"):
     """A carrier has the parcel."""
 

@@ -62,7 +62,7 @@ def test_the_roots_options_may_stand_anywhere(given, front):
         (["status", "--redis-url", "redis://127.0.0.1:1"], "no connection to Redis at redis://127.0.0.1:1"),
         (["status", "--domain", "a b"], "HYBRID_DOMAIN"),
         (["flows", "list", "--limit", "0"], "limit"),
-        (["flows", "list", "--state", "odd"], "running, failed, completed, refused"),
+        (["flows", "list", "--state", "odd"], "running, paused, undoing, failed"),
         (["topology", "--json", "--mermaid"], "choose one"),
         (["failed", "retry"], "say which"),
         (["new", "app", "import"], "no name for a package"),

@@ -45,16 +45,22 @@ def session(page: str) -> list[tuple[str, str]]:
 
 
 class Terminal:
-    """A directory with a page's application in it, and who sits there."""
+    """A directory with a page's application in it, or the bookstore, and who sits there."""
 
     def __init__(self, directory: Path, url: str, app: str) -> None:
         self.directory = directory
         self._url, self._app, self._domain = url, app, new_id()
-        shutil.copy(HERE / f"{app}.py", directory)
+        file = HERE / f"{app}.py"
+        if file.exists():
+            shutil.copy(file, directory)
         editor = directory / "editor"
         editor.write_text("#!/bin/sh\nsed -i 's/8756 SHARES/8756/' \"$1\"\n")
         editor.chmod(0o700)
-        facts = {"HYBRID_APP": f"{app}.py", "HYBRID_REDIS_URL": url, "HYBRID_DOMAIN": self._domain}
+        facts = {
+            "HYBRID_APP": file.name if file.exists() else app,
+            "HYBRID_REDIS_URL": url,
+            "HYBRID_DOMAIN": self._domain,
+        }
         people = {"LOGNAME": "ann", "EDITOR": str(editor), "VISUAL": "", "PYTHONPATH": str(ROOT)}
         self._env = {**os.environ, **facts, **people}
 

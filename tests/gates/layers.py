@@ -49,7 +49,7 @@ PACKAGES = {
     "hybrid": (),
     "processors.messages": ("hybrid",),
     "processors": ("hybrid", "processors.messages", "processors.database", "processors.mailbox"),
-    "mediators": ("hybrid", "processors.messages"),
+    "mediators": ("hybrid", "processors.messages", "mediators.steps"),
     "cli": ("hybrid", "mediators", "processors"),
 }
 

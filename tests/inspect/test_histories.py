@@ -2,10 +2,10 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field, SecretBytes, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretBytes, SecretStr
 
 from hybrid import HARD, Event, Flow, Mediator, Processor, Secret
 from hybrid.catalog import Catalog
@@ -53,6 +53,19 @@ def test_a_message_without_secrets_stays_as_it_is():
     assert masked(Catalog([Place]), "place", pack({"order": "o"}), 1) is None
     empty = Charged(order="o", card=Card(number=Secret("**********"), name="a"), cards=[])
     assert masked(Catalog([Charged]), "charged", pack(empty.__dict__), 3) is None
+
+
+def test_where_no_mask_fits_the_shape_stays():
+    class Paid(Event):
+        card: Annotated[Secret[str], AfterValidator(numbered)]
+
+    data = pack(Paid(card=Secret("4711-Ab 4712")).__dict__)
+    assert unpack(masked(Catalog([Paid]), "paid", data, 1)[1]) == {"card": "0000-xx 0000"}
+
+
+def numbered(card: Secret[str]) -> Secret[str]:
+    assert card.get_secret_value()[:4].isdigit(), "no number"
+    return card
 
 
 def test_what_can_not_be_masked_is_told():

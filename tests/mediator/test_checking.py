@@ -135,10 +135,8 @@ def test_steps_that_are_no_more_are_named():
         await flow.do(Pay(order=event.order))
         return Completed(order="r{'n': 1}")
 
-    assert differs(after, ran(before, *WAYS["sleeps"]), CATALOG) == Difference(2, "sleep 60 s", "completed")
-    assert differs(after, ran(before, *WAYS["completed"]), CATALOG) == Difference(
-        2, "sleep 60 s", "completed"
-    )
+    assert differs(after, ran(before, *WAYS["sleeps"]), CATALOG) == Difference(2, "sleep 1 m", "completed")
+    assert differs(after, ran(before, *WAYS["completed"]), CATALOG) == Difference(2, "sleep 1 m", "completed")
 
     async def both(event: Place, flow: Flow) -> None:
         await flow.all(Pay(order=event.order), Ship(order=event.order))
@@ -283,7 +281,7 @@ def test_one_that_was_cancelled_must_do_what_its_function_had_done():
         await flow.do(Pay(order=event.order))
         await flow.sleep(61)
 
-    assert differs(after, cancelled, CATALOG) == Difference(2, "sleep 60 s", "sleep 61 s")
+    assert differs(after, cancelled, CATALOG) == Difference(2, "sleep 1 m", "sleep 61 s")
 
 
 def test_a_timeout_is_a_result_as_any_other():
@@ -312,7 +310,7 @@ def test_an_event_that_can_not_be_read_any_more_and_a_function_that_takes_none()
 
 def test_a_reply_that_can_not_be_read_any_more_is_told():
     found = differs(before, ran(before, PAID), Catalog([Place, Pay]))
-    assert found == Difference(2, "sleep 60 s", "UnknownMessage: no message is called 'paid'")
+    assert found == Difference(2, "sleep 1 m", "UnknownMessage: no message is called 'paid'")
 
 
 def test_people_children_and_waits_are_steps_as_any_other():

@@ -107,6 +107,11 @@ async def test_a_restart_counts_on_the_version_that_it_chooses(world):
         steering = Steering(store, app.topology, "ann")
         assert (await steering.restart("f1", step=1, version=1)).result == "restarted"
         assert counts(world) == {"running:orders/place/1": 1}
+        refused = await steering.restart("f1", step=1, version=7)
+        assert refused.result == "refused"
+        assert (
+            "can't run on version 7 of orders's flow for place: the application here has 1, 2" in refused.why
+        )
         assert (await steering.cancel("f1", now=True)).result == "cancelled"
         assert counts(world) == {}
         assert (await steering.restart("f1", step=1)).result == "restarted"

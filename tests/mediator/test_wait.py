@@ -496,3 +496,22 @@ async def test_many_that_wait_cost_little(world, front):
         assert world.raw.memory_usage(keys.waits("orders", "paid"), samples=0) / most < 170
         found = await shard.queries.prefixed([(keys.waits("orders", "paid"), b"%016d" % 7)])
     assert [list(map(Listener.read, each)) for each in found] == [[Listener(f"{7:024x}", 1, 3)]]
+
+
+async def test_one_that_begins_anew_hears_the_next_event_each_time(world, front):
+    async def place(event: Place, flow: Flow) -> Completed:
+        flow.cancel_on(Denied, match={"order": event.order})
+        heard = await flow.wait(Paid, match={"order": event.order}, timeout=60)
+        if event.total > 0:
+            flow.continue_as_new(Place(order=event.order, total=event.total - 1))
+        return Completed(order=heard.receipt)
+
+    async with world.running(front, hearing(place, Paid | Denied)) as client:
+        await client.send(Place(order="o1", total=3), id="f1")
+        for run in (1, 2, 3, 4):
+            await until(lambda run=run: world.flow("f1").run == run and 2 in world.flow("f1").waits)
+            assert (index(world)[0], index(world, Denied)[0]) == (1, 1)
+            assert world.raw.zcard(world.keys.timers) == 1
+            await client.publish(Paid(order="o1", receipt=f"r{run}"))
+        assert (await client.wait("f1")).event == Completed(order="r4")
+    assert (index(world), world.raw.zcard(world.keys.timers)) == ((0, {}), 0)

@@ -42,16 +42,24 @@ async def shop(fresh: str, settings: Settings) -> AsyncIterator[Shop]:
 
 
 class Desk:
-    """Calls handlers as the runtime does, without a server: in a transaction that commits with the reply."""
+    """Calls handlers as the runtime does, without a server: in a transaction that commits with the reply.
+
+    `published` is what the last one published.
+    """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.mailbox = FolderMailbox(settings.directory / "outbox")
+        self.published: list[Any] = []
         self._database = Database(engine)
 
-    def call(self, handler: Any, message: Any, id: str, *, attempt: int = 1, **given: Any) -> Any:
+    def call(
+        self, handler: Any, message: Any, id: str, *, attempt: int = 1, run: int = 1, **given: Any
+    ) -> Any:
         """Return what the handler replies. Raises Replied when it has handled this id before."""
-        envelope = Envelope(id, message.type_name, correlation=id, time=1_700_000_000_000, attempt=attempt)
+        envelope = Envelope(
+            id, message.type_name, correlation=id, time=1_700_000_000_000, attempt=attempt, run=run
+        )
         context = Context(
             envelope, handler.__name__, lambda it: self._database.transaction(handler.__module__, it)
         )
@@ -63,6 +71,7 @@ class Desk:
             raise
         if context.open_transaction:
             context.open_transaction.commit(reply, context.published)
+        self.published = list(context.published)
         return reply
 
     @contextmanager

@@ -1,16 +1,20 @@
 """The database: processes that open it at once, and who reads it."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
 
 from hybrid import Settings
 from hybrid.discovery import load
 from hybrid.errors import ApplicationError
 from processors.database import Base, database_url, engine
+from processors.inventory import Release
 from processors.summary import TABLES, summary
 
 OPEN = """
@@ -40,6 +44,19 @@ def test_postgresql_can_have_these_tables():
     for table in Base.metadata.sorted_tables:
         assert f"CREATE TABLE {table.name}" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
     assert {*Base.metadata.tables, "hybrid_inbox"} == {*TABLES}
+
+
+def test_the_tables_of_an_older_program_get_the_columns_that_they_lack(tmp_path):
+    settings = Settings.load(directory=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "bookstore.db")) as old:
+        old.execute("CREATE TABLE releases (order_id VARCHAR(20) PRIMARY KEY)")
+        old.execute("INSERT INTO releases VALUES ('B-AAAA-BBBB-CCCC')")
+        old.commit()
+    for _ in range(2):
+        opened = engine.function(settings)
+        with Session(next(opened)) as session:
+            assert session.get_one(Release, "B-AAAA-BBBB-CCCC").run == 1
+        opened.close()
 
 
 def test_no_database_is_no_summary(tmp_path):

@@ -1,5 +1,7 @@
 """Books are taken from the shelf, put back, and never taken twice."""
 
+import pytest
+
 from processors.inventory import (
     Reservation,
     Stock,
@@ -66,6 +68,26 @@ def test_an_order_that_was_released_takes_nothing(desk):
     desk.call(release_stock, ReleaseStock(order_id=ORDER), "m1")
     assert desk.call(adjust_inventory, take(**{FIVE_LEFT: 2}), "m2").taken == []
     assert on_hand(desk, FIVE_LEFT) == 5
+
+
+def test_a_later_run_may_take_them_again(desk):
+    desk.call(adjust_inventory, take(**{FIVE_LEFT: 2}), "m1")
+    desk.call(release_stock, ReleaseStock(order_id=ORDER), "m2")
+    assert desk.call(adjust_inventory, take(**{FIVE_LEFT: 2}), "m3", run=1).taken == []
+    assert desk.call(adjust_inventory, take(**{FIVE_LEFT: 2}), "m4", run=2).taken[0].quantity == 2
+    desk.call(release_stock, ReleaseStock(order_id=ORDER), "m5", run=2)
+    assert on_hand(desk, FIVE_LEFT) == 5
+    assert desk.call(adjust_inventory, take(**{FIVE_LEFT: 2}), "m6", run=2).taken == []
+
+
+@pytest.mark.parametrize("first", ["arrival", "release"])
+def test_what_comes_in_for_an_order_that_is_over_goes_on_the_shelf(desk, first):
+    desk.call(adjust_inventory, take(**{FIVE_LEFT: 8}), "m1")
+    came = StockReplenished(order_id=ORDER, books=[Books(isbn=FIVE_LEFT, quantity=3)])
+    steps = [(note_arrival, came, "m2"), (release_stock, ReleaseStock(order_id=ORDER), "m3")]
+    for step in steps if first == "arrival" else reversed(steps):
+        desk.call(*step)
+    assert on_hand(desk, FIVE_LEFT) == 8
 
 
 def test_arrivals_are_noted(desk):

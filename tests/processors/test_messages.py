@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from hybrid.catalog import Catalog
-from hybrid.codec import decode, encode, shown
+from hybrid.codec import decode, encode, pack, shown, unpack
 from hybrid.discovery import load
 from hybrid.errors import InvalidMessage
 from processors.messages.customers import AddressChanged
@@ -49,6 +49,8 @@ WRONG = [
     ({"lines": f"{PRIDE}*1@9.999"}, "no more than 2 decimal places"),
     ({"lines": f"{PRIDE}*1@9.99,{PRIDE}*2@9.99"}, "stands in more than one line"),
     ({"lines": []}, "at least 1 item"),
+    ({"card": None}, "place-order is not valid: Value error, an order has a card or a purchase_order"),
+    ({"purchase_order": ""}, "purchase_order: String should have at least 1 character"),
     ({"coupon": "X"}, "coupon: there is no such field"),
 ]
 
@@ -77,8 +79,9 @@ def test_an_order_can_be_written_as_text(catalog):
 def test_what_is_wrong_is_said(catalog, change, says, from_text):
     if from_text and "lines" in change and not change["lines"]:
         pytest.skip("no list as text")
+    given = {field: value for field, value in (TEXTS | change).items() if value is not None}
     with pytest.raises(InvalidMessage) as caught:
-        catalog.validate("place-order", TEXTS | change, from_text=from_text)
+        catalog.validate("place-order", given, from_text=from_text)
     assert says in str(caught.value)
     assert "4242" not in str(caught.value)
 
@@ -92,6 +95,19 @@ def test_stars_are_one_to_five(catalog):
 def test_they_survive_the_trip():
     placed = order()
     assert decode(PlaceOrder, encode(placed, 10_000)) == placed
+
+
+def test_a_purchase_order_is_as_good_as_a_card(catalog):
+    texts = {name: text for name, text in TEXTS.items() if name != "card"}
+    placed = catalog.validate("place-order", texts | {"purchase_order": "PO-7"}, from_text=True)
+    assert (placed.card, placed.purchase_order) == (None, "PO-7")
+    assert decode(PlaceOrder, encode(placed, 10_000)) == placed
+
+
+def test_an_order_of_an_older_program_can_be_read():
+    old = unpack(encode(order(), 10_000))
+    assert old.pop("purchase_order") is None
+    assert decode(PlaceOrder, pack(old)) == order()
 
 
 def test_the_card_is_never_shown():

@@ -1,15 +1,16 @@
 """Mail: whole files, one for each mail, or a mail server."""
 
 import asyncio
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
 
-from hybrid import Settings
+from hybrid import Settings, TaskEscalated, TaskOpened, TaskReminded
 from hybrid.errors import SettingsError
 from processors import mailbox as mailboxes
 from processors.messages.mail import EmailCustomer, MailAbout
-from processors.notification import TEXTS, Mail, email_customer
+from processors.notification import TEXTS, Mail, email_customer, email_people
 
 FACTS = {
     MailAbout.ORDER_RECEIVED: {"books": "1 × Émile", "total": "1"},
@@ -17,6 +18,12 @@ FACTS = {
     MailAbout.WHAT_HAPPENS_NEXT: {"total": "1", "receipt": "R-1", "short": ""},
     MailAbout.ORDER_SHIPPED: {"carrier": "Post", "tracking": "LP1", "days": "2"},
     MailAbout.ORDER_CANCELLED: {},
+    MailAbout.APPROVAL_NEEDED: {"copies": "120"},
+    MailAbout.INVOICE_SENT: {"number": "I-1", "total": "1", "purchase_order": "", "days": "30"},
+    MailAbout.INVOICE_REMINDER: {"number": "I-1", "total": "1", "days": "20"},
+    MailAbout.INVOICE_SETTLED: {"number": "I-1", "total": "1", "short": ""},
+    MailAbout.ORDER_REFUSED: {"reason": "it was not approved"},
+    MailAbout.ORDER_CLOSED: {},
 }
 
 
@@ -53,6 +60,52 @@ def test_a_mail_delivered_again_is_one_mail(desk):
     desk.call(email_customer, first, "a/1/2", mailbox=desk.mailbox)
     assert outbox(desk) == ["a.1.2.eml"]
     assert (desk.mailbox.folder / "a.1.2.eml").read_bytes() == before
+
+
+ASKED = {
+    "task": "flow-1/3",
+    "flow": "flow-1",
+    "step": 3,
+    "question": "Approve order B-AAAA-BBBB-CCCC?",
+    "for_": "manager",
+    "about": {"order_id": "B-AAAA-BBBB-CCCC", "total": "16,299.98", "purchase_order": ""},
+    "due": datetime(2026, 12, 1, 9, 30, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "subject", "to"),
+    [
+        (TaskOpened(**ASKED, choices=["approve"]), "Approve order B-AAAA-BBBB-CCCC?", "manager"),
+        (
+            TaskReminded(**ASKED, times=1, claimed_by=""),
+            "Reminder: Approve order B-AAAA-BBBB-CCCC?",
+            "manager",
+        ),
+        (
+            TaskEscalated(**{**ASKED, "for_": "director"}, was_for="manager", claimed_by=""),
+            "Approve order B-AAAA-BBBB-CCCC?",
+            "director",
+        ),
+        (
+            TaskOpened(**{**ASKED, "for_": "a b\u00e9c@evil.example", "about": {}, "due": None}, choices=[]),
+            "Approve order B-AAAA-BBBB-CCCC?",
+            "everyone",
+        ),
+    ],
+)
+def test_those_who_are_asked_are_mailed(desk, event, subject, to):
+    desk.call(email_people, event, "flow-1/3/opened", mailbox=desk.mailbox)
+    (name,) = outbox(desk)
+    read = message_from_bytes((desk.mailbox.folder / name).read_bytes(), policy=policy.default)
+    assert (read["Subject"], read["To"]) == (subject, f"{to}@bookstore.example")
+    text = read.get_content()
+    assert "hybrid tasks complete flow-1/3" in text
+    assert ("decided by 2026-12-01 09:30 UTC" in text) == (event.due is not None)
+    assert "purchase_order" not in text
+    with desk.rows() as session:
+        row = session.get_one(Mail, "flow-1/3/opened")
+        assert (row.about, row.order_id) == (event.type_name, event.about.get("order_id", ""))
 
 
 async def test_over_smtp(desk, monkeypatch, tmp_path):

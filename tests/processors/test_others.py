@@ -5,25 +5,34 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
-from processors.analytics import Sale, count_sales
+from processors.analytics import Sale, count_none, count_sales
 from processors.loyalty import Points, add_points
 from processors.messages.customers import UpdateAddress
-from processors.messages.orders import CreateOrder, FulfillOrder, OrderFulfilled, OrderRefused
+from processors.messages.orders import (
+    CloseOrder,
+    CreateOrder,
+    FulfillOrder,
+    OrderFulfilled,
+    OrderRefused,
+    OrderUnpacked,
+    UnpackOrder,
+)
 from processors.messages.payment import PaymentApplied, PaymentRefunded
-from processors.messages.shipping import ShipOrder
+from processors.messages.shipping import RecallParcel, ShipOrder
 from processors.messages.values import Books
 from processors.messages.warehouse import OrderStock
-from processors.order_fulfillment import Parcel, fulfill_order
+from processors.order_fulfillment import Parcel, fulfill_order, unpack_order
 from processors.order_placement import (
     Customer,
     Line,
     Order,
+    cancel_order,
     close_order,
     create_order,
     order_id_for,
     update_address,
 )
-from processors.shipping import Shipment, carrier_for, ship_order
+from processors.shipping import Shipment, carrier_for, recall_parcel, ship_order
 from processors.warehouse import Purchase, order_stock
 from tests.processors.shop import PRIDE, SOLD_OUT, order
 
@@ -60,6 +69,14 @@ def test_the_register_tells_how_an_order_ended(desk):
         assert (row.state, row.reason) == ("refused", "payment denied")
 
 
+def test_a_cancelled_order_is_closed_in_the_register(desk):
+    created = desk.call(create_order, creation(), "event-1")
+    for id in ("m2", "m3"):
+        assert desk.call(cancel_order, CloseOrder(order_id=created.order_id), id).customer_id == "c-1"
+    with desk.rows() as session:
+        assert session.get_one(Order, created.order_id).state == "cancelled"
+
+
 @pytest.mark.parametrize("moved_first", [True, False])
 def test_an_order_does_not_undo_a_move(desk, moved_first):
     steps = [(update_address, UpdateAddress(**HOME), "m1"), (create_order, creation(), "m2")]
@@ -86,6 +103,24 @@ def test_a_parcel_is_packed_once(desk):
     assert {desk.call(fulfill_order, command, id).weight_grams for id in ("m1", "m2")} == {120 + 3 * 380}
     with desk.rows() as session:
         assert session.get_one(Parcel, ORDER).awaited == 1
+
+
+def test_what_is_packed_can_be_unpacked_and_packed_again(desk):
+    lines = order().lines
+    unpack = UnpackOrder(order_id=ORDER, lines=lines)
+    assert desk.call(unpack_order, unpack, "m1") is None
+    desk.call(fulfill_order, FulfillOrder(order_id=ORDER, lines=lines), "m2")
+    assert desk.call(unpack_order, unpack, "m3") == OrderUnpacked(order_id=ORDER, lines=lines)
+    assert count(desk, Parcel) == 0
+    desk.call(fulfill_order, FulfillOrder(order_id=ORDER, lines=lines), "m4")
+    assert count(desk, Parcel) == 1
+
+
+def test_a_parcel_can_be_had_back(desk):
+    desk.call(ship_order, ShipOrder(order_id=ORDER, address=order().address, weight_grams=1260), "m1")
+    for id in ("m2", "m3"):
+        assert desk.call(recall_parcel, RecallParcel(order_id=ORDER), id).order_id == ORDER
+        assert count(desk, Shipment) == 0
 
 
 def test_a_parcel_is_shipped_once(desk):
@@ -127,3 +162,15 @@ def test_sales_are_counted_by_book_and_day(desk):
         sale = session.get_one(Sale, (ORDER, PRIDE))
         assert (sale.copies, sale.revenue, sale.day.isoformat()) == (2, Decimal("19.98"), "2023-11-14")
     assert count(desk, Sale) == 2
+
+
+@pytest.mark.parametrize("unpacked_first", [True, False])
+def test_what_is_unpacked_is_not_sold(desk, unpacked_first):
+    steps = [
+        (count_sales, OrderFulfilled(order_id=ORDER, lines=order().lines, weight_grams=1), "m1"),
+        (count_none, OrderUnpacked(order_id=ORDER, lines=order().lines), "m2"),
+    ]
+    for step in reversed(steps) if unpacked_first else steps:
+        desk.call(*step)
+    with desk.rows() as session:
+        assert session.execute(select(func.sum(Sale.copies), func.sum(Sale.revenue))).one() == (0, 0)

@@ -80,6 +80,17 @@ def test_a_refund_gives_the_money_back_once(desk):
     assert isinstance(desk.call(apply_payment, charge(), "m3"), PaymentDenied)
 
 
+def test_a_later_run_charges_anew_what_was_given_back(desk):
+    first = desk.call(apply_payment, charge(), "m1")
+    desk.call(refund_payment, REFUND, "m2")
+    assert isinstance(desk.call(apply_payment, charge(), "m3", run=1), PaymentDenied)
+    again = desk.call(apply_payment, charge(), "m4", run=2)
+    assert isinstance(again, PaymentApplied)
+    assert again.receipt != first.receipt
+    assert desk.call(apply_payment, charge(), "m5", run=3) == again
+    assert charged(desk) == (1, Decimal("34.48"))
+
+
 def test_a_charge_that_comes_after_its_refund_is_denied(desk):
     reply = desk.call(refund_payment, REFUND, "m1")
     assert reply == PaymentRefunded(order_id=ORDER, customer_id="c-1", amount="0.00")

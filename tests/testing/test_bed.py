@@ -6,8 +6,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hybrid import HARD, App, Flow, Mediator, Processor, RetryPolicy, days, hours
-from hybrid.errors import ApplicationError, HandlerTimeout, NotSettled, StoreMismatch, UnknownFlow
+from hybrid import HARD, App, Flow, Mediator, Processor, RetryPolicy, StepTimeout, days, hours
+from hybrid.errors import (
+    ApplicationError,
+    HandlerTimeout,
+    InvalidMessage,
+    NotSettled,
+    StoreMismatch,
+    UnknownFlow,
+)
 from hybrid.keys import Keys
 from hybrid.testing import TestBed
 from tests.testing import shop
@@ -32,7 +39,7 @@ async def test_a_flow_from_its_start_to_its_end():
         order = await bed.send(Ordered(order="o1"))
         await bed.settled()
         assert bed.outcome(order).state == "running"
-        assert bed.flow(order).summary.waiting_for == ("sleep 43200 s",)
+        assert bed.flow(order).summary.waiting_for == ("sleep 12 h",)
         began = bed.now
         await bed.skip(hours=12)
         assert timedelta(hours=12) <= bed.now - began < timedelta(hours=12, minutes=1)
@@ -141,6 +148,32 @@ async def test_signals():
         await bed.signal(order, "go", {"to": "prague"})
         await bed.settled()
         assert bed.outcome(order).event == Shipped(order="prague")
+
+
+async def test_people_are_asked_and_answer():
+    async def place(event: Ordered, flow: Flow) -> Shipped:
+        said = await flow.ask(
+            "Really?", choices=["yes", "no"], for_="manager", timeout=days(9), escalate=(days(2), "director")
+        )
+        return Shipped(order=f"{said.choice} {said.by}")
+
+    async with TestBed(app_of(place)) as bed:
+        with pytest.raises(AssertionError, match="one open task was expected, there are 0"):
+            await bed.task()
+        one, two, late = [await bed.send(Ordered(order=f"o{n}")) for n in range(3)]
+        await bed.settled()
+        with pytest.raises(AssertionError, match="there are 3\n  .*/1 for manager: Really?"):
+            await bed.task(for_="manager")
+        await bed.answer(await bed.task(one), "yes", by="ann")
+        await bed.skip(days=2)
+        assert bed.outcome(one).event == Shipped(order="yes ann")
+        task = await bed.task(two, for_="director")
+        with pytest.raises(InvalidMessage):
+            await bed.answer(task, "perhaps")
+        await bed.answer(task.id, choice="no")
+        await bed.skip(days=7, failures=True)
+        assert bed.outcome(two).event == Shipped(order="no a test")
+        assert bed.outcome(late).state == "failed"
 
 
 async def test_an_event_without_a_flow_and_one_that_is_published():
@@ -338,3 +371,26 @@ async def test_a_worker_that_broke_is_told(monkeypatch, caplog):
         await bed._open.settling._worker.stopped.wait()
         with pytest.raises(NotSettled, match="the worker has stopped: the schedule broke"):
             await bed.settled()
+
+
+async def test_time_that_was_skipped_hides_no_event_and_ends_a_wait():
+    async def wait(event: Ordered, flow: Flow) -> Late | None:
+        heard = flow.wait(Paid, match={"order": event.order}, timeout=days(30))
+        await flow.sleep(days(3))
+        try:
+            await heard
+        except StepTimeout:
+            return Late(order=event.order)
+        return None
+
+    orders = Mediator("orders", handles=HARD)
+    orders.flow(Ordered, hears=Paid)(wait)
+    async with TestBed(App("shop", [shop.front, orders, shop.payment, shop.shipping, shop.mail])) as bed:
+        first, second = await bed.send(Ordered(order="o1")), await bed.send(Ordered(order="o2"))
+        await bed.skip(days(2))
+        await bed.publish(Paid(order="o1"))
+        await bed.skip(days(2))
+        assert bed.outcome(first).state == "completed"
+        assert bed.outcome(second).state == "running"
+        await bed.skip(days(30))
+        assert bed.outcome(second).event == Late(order="o2")
