@@ -118,7 +118,7 @@ def towards_end(
     if record.ending is None:
         effects += dropped(place, record)
         if ending.state != COMPLETED:
-            effects += _children_asked(place, record, ending)
+            effects += children_asked(place, record, ending.why or ending.state)
     undoes = ending.state != COMPLETED and record.undos
     if undoes and record.ending is None:
         fields += ["ending", ending.packed(), *_given_up(record, ending, place.now)]
@@ -303,12 +303,12 @@ def _undone(place: Place, record: FlowRecord, envelope: Envelope, fields: list[A
     ]
 
 
-def _children_asked(place: Place, record: FlowRecord, ending: Ending) -> list[Item]:
-    """Return the effects that ask the children that are under way to be cancelled, too."""
+def children_asked(place: Place, record: FlowRecord, why: str, first: int = 1) -> list[Item]:
+    """Return the effects that ask the children that have not ended to be cancelled, from this step on."""
     effects: list[Item] = []
-    asked = Deed(f"flow {record.id}", ending.why or ending.state, place.now)
+    asked = Deed(f"flow {record.id}", why, place.now)
     for number in sorted(record.outstanding):
-        if record.steps[number].kind == CHILD and ending.state != COMPLETED:
+        if record.steps[number].kind == CHILD and number >= first:
             effects += asking(place, child_id(record.id, record.run, number), asked)
     return effects
 

@@ -13,7 +13,7 @@ from hybrid.broker.outputs import wake_up
 from hybrid.errors import DeedRefused, FlowEnded
 from hybrid.keys import Keys
 from hybrid.mediator.advance import advance
-from hybrid.mediator.ending import Place, dropped, envelope_of, reset, still_stuck, told
+from hybrid.mediator.ending import Place, children_asked, dropped, envelope_of, reset, still_stuck, told
 from hybrid.mediator.record import (
     CANCEL_ON,
     CANCELLED,
@@ -126,6 +126,7 @@ def restarting(keys: Keys, record: FlowRecord, deed: Deed, step: int, code: int,
         *counted_anew(keys, record, record.facts, new),
         keep(key, keys.past(record.id, record.run), keep_ms),
         *dropped(place, record, step),
+        *children_asked(place, record, f"restarted from step {step} {deed}", step),
         *(_still_cancelled_on(place, record, step) if record.ended else ()),
         hdel(key, *reset(record, step)),
         await_results(key, fields, Awaited(), 0, wake),

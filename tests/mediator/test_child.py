@@ -294,3 +294,35 @@ async def test_a_child_that_came_in_time_leaves_no_timer_behind(bed_of, front, s
         assert bed.outcome(order).state == "completed"
         (shard,) = bed._shards
         assert await shard.queries.size(shard.keys.timers) == 0
+
+
+async def test_one_that_waits_at_the_desk_is_cancelled_when_its_parent_does_the_step_anew(world, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.child(Parcel(number=1))
+        return Completed(order="o1")
+
+    async def broken(event: Parcel, flow: Flow) -> Packed:
+        flow.undo(Unpack(number=flow.envelope.run))
+        await flow.do(Ship(order="0"))
+        if flow.envelope.run == 1:
+            raise KeyError("a mistake")
+        return Packed(number=1)
+
+    app = world.app(front, orders(place), parcels(broken), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        assert (await client.wait("f1", timeout=10)).state == "failed"
+        async with app.store() as store:
+            done = await Steering(store, app.topology, "ann", "anew").restart("f1", step=1)
+        assert done.result == "restarted"
+        await until(lambda: world.flow("f1").ended and world.flow(CHILD).ended)
+    assert world.flow("f1").state == "completed"
+    old = world.flow(CHILD)
+    assert (old.state, old.facts["error"]) == (
+        "cancelled",
+        "cancelled by flow f1: restarted from step 1 by ann: anew",
+    )
+    assert shop.did.count("unpack 1") == 1
+    async with app.store() as store:
+        assert (await ledger(store, app.topology)).balanced
+        assert await loose_flows(store, app.topology) == []
