@@ -142,7 +142,7 @@ async def agency(tmp_path: Path, dice: Random) -> AsyncIterator[Agency]:
         fleet = Fleet(tmp_path, environment)
         stack.callback(fleet.close)
         stack.callback(engine.dispose)
-        healer = Healer(app, store, client, 40.0)
+        healer = Healer(app, store, client, 40.0, interrupted=True)
         yield Agency(app, store, client, fleet, server, engine, healer, dice)
 
 
