@@ -61,7 +61,9 @@ local limit
 if length > most then limit = boundary(length - most) end
 local age = string.format('%.0f-0', math.max(now - tonumber(ARGV[4]), 0))
 if not limit or before(limit, age) then limit = age end
-if length > 1000 and before(boundary(1000), limit) then limit = boundary(1000) end
+-- mostly nothing is to go, and a thousand entries are not read to find that
+local oldest = redis.call('XRANGE', topic, '-', '+', 'COUNT', 1)[1]
+if length > 1000 and before(oldest[1], limit) and before(boundary(1000), limit) then limit = boundary(1000) end
 if safe and before(safe, limit) then limit = safe end
 local removed = redis.call('XTRIM', topic, 'MINID', limit)
 
