@@ -74,6 +74,7 @@ OUR_SENDS = Command("benchmarks.ours.sends", 5_000)
 BARE_SENDS = Command("benchmarks.floor.sends", 5_000)
 OUR_ERRORS = Command("benchmarks.ours.errors", 10_000)
 OUR_DESK = Command("benchmarks.ours.desk", 100_000)
+OUR_WAITING = Command("benchmarks.ours.waiting", 50_000)
 OUR_MEMORY = Command("benchmarks.ours.memory", 100_000)
 
 CASES = (
@@ -171,4 +172,32 @@ CASES = (
         OUR_DESK,
         own=Target("at most", 1.1),
     ),
+    Case(
+        "i",
+        "server memory per flow that waits for a time or a person",
+        "bytes_per_flow",
+        "B",
+        OUR_WAITING,
+        own=Target("below", 2048),
+    ),
+    Case(
+        "i",
+        "the idle server's CPU with 50,000 of them, to without",
+        "server_idle",
+        "×",
+        OUR_WAITING,
+        own=Target("at most", 1.2),
+    ),
+    Case("i", "the idle worker's CPU, the same", "worker_idle", "×", OUR_WAITING, own=Target("at most", 1.2)),
+    Case("i", "commands on it, the same", "commands_idle", "×", OUR_WAITING, own=Target("at most", 1.1)),
+    Case(
+        "i",
+        "latest of fifty timers, with 100,000 pending",
+        "late_ms",
+        "ms",
+        OUR_WAITING,
+        own=Target("below", 250),
+    ),
+    Case("i", "`hybrid tasks list` of 25,000 tasks", "tasks_s", "s", OUR_WAITING),
+    Case("i", "`hybrid flows list` of 50,000 flows", "flows_s", "s", OUR_WAITING),
 )

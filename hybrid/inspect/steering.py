@@ -14,8 +14,8 @@ from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
 from hybrid.inspect.failures import FailureView, handles, named
 from hybrid.inspect.recorded import record_of
-from hybrid.mediator.ending import told
-from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, FlowRecord, Result
+from hybrid.mediator.ending import envelope_of, goes_on, told
+from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, Ending, FlowRecord, Result
 from hybrid.mediator.steering import RETRY, cancelling, fixing, pausing, restarting, resuming
 from hybrid.mediator.versions import registered
 from hybrid.streams.transitions import CHECK_FAILED, Transition, hdel, hset
@@ -58,8 +58,9 @@ class Steering:
 
         async def making(shard: Shard, record: FlowRecord, deed: Deed) -> Transition:
             nonlocal undoes
-            undoes = bool(record.undos) and not now
-            return cancelling(shard.keys, record, deed, now=now)
+            transition = cancelling(shard.keys, record, deed, now=now)
+            undoes = goes_on(record, envelope_of(record), Ending(CANCELLED, at_once=now))
+            return transition
 
         done = await self._done(flow, making, CANCELLED)
         return done._replace(result=UNDOING) if undoes and done.result == CANCELLED else done

@@ -58,6 +58,7 @@ def advance(
     """
     keys = place.keys
     key, ending = keys.flow(record.id), progress.ending
+    record.facts.setdefault("code", "0")  # no function has run yet, as right after a promotion
     fields: list[Any] = ["version", str(record.version + 1)]
     effects: list[Item] = []
     if not record.begun:

@@ -119,14 +119,23 @@ def towards_end(
         effects += dropped(place, record)
         if ending.state != COMPLETED:
             effects += children_asked(place, record, ending.why or ending.state)
-    undoes = ending.state != COMPLETED and record.undos
-    if undoes and record.ending is None:
-        fields += ["ending", ending.packed(), *_given_up(record, ending, place.now)]
-    if (undoes or record.undoing) and (under_way := _under_way(record)):
-        return [*effects, _waiting(place, record, fields, under_way)]
-    if undoes:
+    if goes_on(record, envelope, ending):
+        if record.ending is None:
+            fields += ["ending", ending.packed(), *_given_up(record, ending, place.now)]
+        if under_way := _under_way(record):
+            return [*effects, _waiting(place, record, fields, under_way)]
         return [*effects, *_undone(place, record, envelope, fields)]
     return [*effects, *_over(place, record, envelope, ending, fields)]
+
+
+def goes_on(record: FlowRecord, envelope: Envelope, ending: Ending) -> bool:
+    """Tell whether a flow that is to end so has something to wait for before, or to undo. A child waits also
+    when it has registered nothing, since its parent undoes things as soon as it is over.
+    """
+    if ending.state == COMPLETED or ending.at_once:
+        return False
+    waits = record.undos or record.undoing or envelope.flow
+    return bool(record.undos or (waits and _under_way(record)))
 
 
 def _over(

@@ -84,7 +84,7 @@ class Compensation(NamedTuple):
 class Ending(NamedTuple):
     """How a flow ends once everything is undone: in a state, with an event (type, schema, data, key) that is
     broadcast if it is news, or why without one. One that is promoted goes on as `event_class` with
-    `mediator`.
+    `mediator`. `at_once`: nothing is waited for, or undone.
     """
 
     state: str
@@ -93,6 +93,7 @@ class Ending(NamedTuple):
     why: str = ""
     event_class: str = ""
     mediator: str = ""
+    at_once: bool = False
 
     def packed(self) -> bytes:
         """Return it as it stands in the record."""

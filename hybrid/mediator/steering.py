@@ -29,7 +29,6 @@ from hybrid.mediator.record import (
     CHILD,
     COMMAND,
     FAILED,
-    GIVEN_UP,
     PROMOTED,
     RUNNING,
     UNDO,
@@ -69,16 +68,13 @@ def cancelling(keys: Keys, record: FlowRecord, deed: Deed, *, now: bool = False)
     if record.ended:
         raise FlowEnded(record.id, record.state)
     place = _place(keys, record, deed)
-    ending = Ending(CANCELLED, why=f"cancelled {deed}")
+    ending = Ending(CANCELLED, why=f"cancelled {deed}", at_once=now)
     effects = [_told(keys, record, deed, CANCEL, *(["now"] if now else []))]
     if record.ending and not now:
         if record.ending.state != PROMOTED:
             raise FlowEnded(record.id, f"{record.ending.state}, and is being undone")
         effects += [hset(keys.flow(record.id), ["ending", ending.packed()]), overtake(keys.flow(record.id))]
         return Transition([_seen(keys, record)], (), effects)
-    if now:
-        record.undos.clear()
-        record.results |= dict.fromkeys(record.undoing, Result(GIVEN_UP))
     if record.paused:
         effects.append(hdel(keys.flow(record.id), "paused"))
     checks, ended = _ended(place, record, ending)

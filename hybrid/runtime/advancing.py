@@ -17,13 +17,12 @@ from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, HybridError, UndecodableMessage
 from hybrid.mediator.advance import advance, issued
 from hybrid.mediator.classes import EventClass
-from hybrid.mediator.ending import Place, envelope_of, told
+from hybrid.mediator.ending import Place, envelope_of, goes_on, told
 from hybrid.mediator.flow import Flow
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import (
     CANCELLED,
-    COMPLETED,
     FAILED,
     PROMOTED,
     RUNNING,
@@ -191,7 +190,6 @@ class MediatorRunner(Runner):
         except Exception as error:  # also of a function that does not take an event and a flow
             if passed := self._passed_on(deliveries, error):
                 return passed
-            record.facts.setdefault("code", "0")
             return Step(self._advance(record, envelope, deliveries, Progress(FAILED, error=error), now))
         progress = self._progress(run)
         if passed := self._passed_on(deliveries, progress.error):
@@ -217,7 +215,6 @@ class MediatorRunner(Runner):
         """Leave a paused flow where it is; who resumes it wakes it."""
         checks, effects = list[Item](), list[Item]()
         if not record.begun:
-            record.facts["code"] = "0"
             checks, effects = advance(self._place(now), record, envelope, Progress(RUNNING, need=1))
             checks = checks[:1]
         if not record.paused:
@@ -316,10 +313,9 @@ class MediatorRunner(Runner):
         now: int,
     ) -> asyncio.Future[int]:
         """Put on record what a run led to, and settle the deliveries with it."""
-        record.facts.setdefault("code", "0")
         begun, ending = record.begun, progress.ending
-        undoes = ending and ending.state != COMPLETED and (record.undos or record.undoing)
         checks, effects = advance(self._place(now), record, envelope, progress)
+        undoes = ending and goes_on(record, envelope, ending)
         if progress.error is not None:
             return self._put_failure(checks, deliveries, effects, progress.error)
         if progress.ending and not undoes:

@@ -150,6 +150,22 @@ async def test_a_hard_flow_is_promoted_when_what_it_did_is_undone(world, shop):
     await sound(app)
 
 
+async def test_a_promoted_flow_can_be_cancelled_before_anybody_has_taken_it(world, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        raise Promote(COMPLEX, "it is a large one")
+
+    app = world.app(doors(HARD), orders(place), complex_orders(), shop)
+    async with app.running("front", "orders") as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").facts.get("mediator") == "complex-orders")
+        await client.cancel("f1", by="ann")
+    async with app.running() as client:
+        assert (await client.wait("f1", timeout=10)).state == "cancelled"
+        await until(lambda: world.counter("settled:complex-orders") == 1)
+    assert shop.did == []
+    await sound(app)
+
+
 @pytest.mark.parametrize("handles", [COMPLEX, "no one"])
 async def test_a_simple_event_is_promoted(world, shop, handles):
     front = doors(SIMPLE)

@@ -299,6 +299,31 @@ async def test_a_child_that_came_in_time_leaves_no_timer_behind(bed_of, front, s
         assert await shard.queries.size(shard.keys.timers) == 0
 
 
+async def test_a_parent_undoes_nothing_before_what_its_child_has_under_way_has_ended(world, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        flow.undo(Unpack(number=0))
+        await flow.child(Parcel(number=40))
+        return Completed(order="o1")
+
+    async def pay_only(event: Parcel, flow: Flow) -> None:
+        await flow.do(Pay(order="child"))
+
+    app = world.app(front, orders(place), parcels(pay_only), shop)
+    async with app.running() as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: shop.did)
+        await client.cancel("f1", by="ann")
+        await until(lambda: world.flow(CHILD).state == "undoing")
+        assert shop.did == ["pay child"]
+        shop.open.set()
+        assert (await client.wait("f1", timeout=10)).state == "cancelled"
+    assert shop.did == ["pay child", "unpack 0"]
+    assert world.flow(CHILD).state == "cancelled"
+    async with app.store() as store:
+        assert (await ledger(store, app.topology)).balanced
+        assert await loose_flows(store, app.topology) == []
+
+
 async def test_one_that_waits_at_the_desk_is_cancelled_when_its_parent_does_the_step_anew(world, front, shop):
     async def place(event: Place, flow: Flow) -> Completed:
         await flow.child(Parcel(number=1))

@@ -137,26 +137,28 @@ class Trips:
         """What was registered is undone, the last first, when the run did not complete; else nothing is."""
         record = run.record
         undone = [row.part for row in self._of(record.id, record.run) if row.what == "unbook"]
-        expected = self._registered(run)[::-1]
+        expected = [self._registered(run, reached)[::-1] for reached in self._reached(run)] or [[]]
         if run.state == CANCELLED and record.facts.get("error", "").endswith(f": {AT_ONCE}"):
-            expected = expected[: len(undone)]
-        if undone != expected:
+            expected = [some[: len(undone)] for some in expected]
+        if undone not in expected:
             yield f"undone was {undone}, not {expected}: {self._parts(record)}"
 
-    def _registered(self, run: Run) -> list[int]:
-        """Return the parts whose undoing was registered by the end, if they have to be undone."""
-        parts, top = self._parts(run.record), self._last_step(run.record)
-        if run.state not in (REFUSED, PROMOTED, CANCELLED, FAILED) or not top:
-            return []
-        if run.state in (REFUSED, PROMOTED):
-            kind = "refuse" if run.state == REFUSED else "promote"
-            reached = next(at for at, part in enumerate(parts) if part.kind == kind)
-        else:
-            before = [1 + sum(part.steps for part in parts[:at]) for at in range(len(parts) + 1)]
-            reached = next((at for at in range(len(parts)) if before[at] < top <= before[at + 1]), -1)
+    def _reached(self, run: Run) -> Iterator[int]:
+        """Yield the places of the parts at which a run may have ended that has to be undone."""
+        parts, state, top = self._parts(run.record), run.state, self._last_step(run.record)
+        before = [1 + sum(part.steps for part in parts[:at]) for at in range(len(parts) + 1)]
+        if state in (CANCELLED, FAILED) and top:
+            yield from (at for at in range(len(parts)) if before[at] < top <= before[at + 1])
+        ends = {REFUSED: ("refuse",), PROMOTED: ("promote",), CANCELLED: ("refuse", "promote")}.get(state, ())
+        for at, part in enumerate(parts):  # what is cancelled may have been refused, or promoted, already
+            if part.kind in ends and before[at] == top:
+                yield at
+
+    def _registered(self, run: Run, reached: int) -> list[int]:
+        """Return the parts whose undoing is registered at a part."""
         return [
             part.id
-            for at, part in enumerate(parts[: reached + 1])
+            for at, part in enumerate(self._parts(run.record)[: reached + 1])
             if part.undo == "before" or (part.undo == "after" and at < reached)
         ]
 
