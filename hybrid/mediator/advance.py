@@ -10,7 +10,7 @@ from hybrid.broker.outputs import command_output, initiating_output, wake_up
 from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id
-from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, still_stuck, told, towards_end
+from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end, unchanged
 from hybrid.mediator.record import (
     CHILD,
     COMMAND,
@@ -93,7 +93,7 @@ def advance(
     checks = [version(key, record.version)]
     if not (record.ending or record.asked):
         checks.append(unpaused(keys.pauses, envelope.type, envelope.key))
-    return [*checks, *still_stuck(place, record, ending)], effects
+    return [*checks, *unchanged(place, record, ending)], effects
 
 
 def _going_on(

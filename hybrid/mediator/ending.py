@@ -249,18 +249,27 @@ def _given_up(record: FlowRecord, ending: Ending, now: int) -> list[Any]:
     return fields
 
 
-def still_stuck(place: Place, record: FlowRecord, ending: Ending | None) -> list[Item]:
-    """Return the checks that the commands which this end gives up still wait at the desk: what somebody has
-    sent back meanwhile is under way.
+def unchanged(place: Place, record: FlowRecord, ending: Ending | None) -> list[Item]:
+    """Return the checks that what this end takes to be so still is: the commands that it gives up wait at the
+    desk (what somebody has sent back meanwhile is under way), the children that it asks have not ended.
     """
-    if not ending or ending.state == COMPLETED or record.ending or not record.undos:
+    if not ending or ending.state == COMPLETED or record.ending:
         return []
     key = place.keys.flow(record.id)
-    return [
+    stuck_ones = [
         still(key, f"stuck:{number}", why.encode())
         for number, why in sorted(record.failed.items())
-        if record.steps[number].kind == COMMAND
+        if record.undos and record.steps[number].kind == COMMAND
     ]
+    return stuck_ones + children_under_way(place, record)
+
+
+def children_under_way(place: Place, record: FlowRecord, first: int = 1) -> list[Item]:
+    """Return the checks that the children which are asked to be cancelled have not ended: one that was simple
+    has left no record.
+    """
+    key = place.keys.flow(record.id)
+    return [still(key, f"result:{number}", b"") for number in _children(record, first)]
 
 
 def _under_way(record: FlowRecord) -> list[int]:
@@ -316,10 +325,14 @@ def children_asked(place: Place, record: FlowRecord, why: str, first: int = 1) -
     """Return the effects that ask the children that have not ended to be cancelled, from this step on."""
     effects: list[Item] = []
     asked = Deed(f"flow {record.id}", why, place.now)
-    for number in sorted(record.outstanding):
-        if record.steps[number].kind == CHILD and number >= first:
-            effects += asking(place, child_id(record.id, record.run, number), asked)
+    for number in _children(record, first):
+        effects += asking(place, child_id(record.id, record.run, number), asked)
     return effects
+
+
+def _children(record: FlowRecord, first: int) -> list[int]:
+    """Return the steps, from this one on, that are children which have not ended."""
+    return [n for n in sorted(record.outstanding) if n >= first and record.steps[n].kind == CHILD]
 
 
 def asking(place: Place, flow: str, deed: Deed) -> list[Item]:

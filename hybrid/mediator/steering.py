@@ -13,7 +13,16 @@ from hybrid.broker.outputs import wake_up
 from hybrid.errors import DeedRefused, FlowEnded
 from hybrid.keys import Keys
 from hybrid.mediator.advance import advance
-from hybrid.mediator.ending import Place, children_asked, dropped, envelope_of, reset, still_stuck, told
+from hybrid.mediator.ending import (
+    Place,
+    children_asked,
+    children_under_way,
+    dropped,
+    envelope_of,
+    reset,
+    told,
+    unchanged,
+)
 from hybrid.mediator.record import (
     CANCEL_ON,
     CANCELLED,
@@ -130,7 +139,8 @@ def restarting(keys: Keys, record: FlowRecord, deed: Deed, step: int, code: int,
     ]
     if record.ended:
         effects.append(zadd(keys.flows, int(record.facts["started"]), record.id))
-    return Transition([_seen(keys, record)], (), effects)
+    checks = [_seen(keys, record), *children_under_way(place, record, step)]
+    return Transition(checks, (), effects)
 
 
 def fixing(
@@ -190,7 +200,7 @@ def _ended(place: Place, record: FlowRecord, ending: Ending) -> tuple[list[Item]
     """Return the checks and effects that bring a flow to this end, whoever has paused it."""
     record.facts.setdefault("code", "0")  # it has none before its first run with a mediator
     _, effects = advance(place, record, envelope_of(record), Progress(ending.state, ending=ending))
-    return [_seen(place.keys, record), *still_stuck(place, record, ending)], effects
+    return [_seen(place.keys, record), *unchanged(place, record, ending)], effects
 
 
 def _open(record: FlowRecord) -> None:

@@ -15,7 +15,10 @@ from hybrid.inspect.ledger import ledger
 from hybrid.inspect.loose import loose_flows
 from hybrid.inspect.steering import Steering
 from hybrid.inspect.trace import trace
+from hybrid.mediator.record import Deed as Asked
+from hybrid.mediator.steering import cancelling
 from hybrid.messages import Command, Event
+from hybrid.streams.transitions import CHECK_FAILED
 from tests.mediator.flows import orders
 from tests.runtime.messages import Completed, Denied, Paid, Pay, Place, Ship
 from tests.runtime.world import until
@@ -351,3 +354,21 @@ async def test_one_that_waits_at_the_desk_is_cancelled_when_its_parent_does_the_
     async with app.store() as store:
         assert (await ledger(store, app.topology)).balanced
         assert await loose_flows(store, app.topology) == []
+
+
+async def test_a_simple_one_that_is_asked_too_late_leaves_nothing(world, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.child(Parcel(number=1, kind="simple"))
+        await flow.signal("go")
+        return Completed(order="o1")
+
+    app = world.app(front, orders(place), parcels(pack), shop)
+    async with app.running() as client, app.store() as store:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").waits == {2})
+        record = world.flow("f1")
+        del record.results[1]  # as it was read before the child was done
+        late = cancelling(world.keys, record, Asked("ann", "no more", 0), now=True)
+        assert await store.shards[0].settler.settle(late) == CHECK_FAILED
+        await client.cancel("f1", now=True)
+    assert not world.raw.exists(world.keys.flow(CHILD))
