@@ -206,7 +206,7 @@ def run(machine, examples, steps):
 
 @pytest.mark.timeout(240)
 def test_the_laws_hold_whatever_happens(lives):
-    run(lives, int(os.environ.get("HYBRID_LIVES", "8")), 25)
+    run(lives, int(os.environ.get("HYBRID_LIVES", "16")), 25)
 
 
 @pytest.mark.prove
