@@ -35,6 +35,8 @@ from hybrid.runtime.dedicated import dedicate
 CHUNK, PENDING, NAPS = 1_000, 100_000, 50
 IDLE_S = 30.0
 """How long an idle system is watched."""
+AFTER_S = 30.0
+"""So long after a load the server itself still tidies up: its file, its tables, its memory."""
 QUESTION = "Approve this order?"
 TICKS = os.sysconf("SC_CLK_TCK")
 COMMAND = [sys.executable, "-m", "cli", "--app", "benchmarks.ours.waiting:app"]
@@ -185,7 +187,7 @@ async def main(url: str, number: int) -> dict[str, object]:
         await fill(client, store, 1)  # so that everything is there that does not grow
         without, before = await idle(store, pid), await used(store)
         await fill(client, store, number + 1)
-        await asyncio.sleep(5)  # while the file is written, and what was sent forgotten, nothing is idle
+        await asyncio.sleep(AFTER_S)
         grown = await used(store) - before - sum(map(own_bytes, range(number)))
         with_them = await idle(store, pid)
         tasks, flows = run(url, "tasks", "list"), run(url, "flows", "list")
