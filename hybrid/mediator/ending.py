@@ -2,7 +2,7 @@
 
 A flow that is refused, cancelled, promoted, or fails for good first waits for the commands and children that
 are under way, then sends the compensations that it registered, the last first, each when the one before is
-acknowledged. No function is run for it: a flow whose code is gone can be undone still. The idea is that of
+acknowledged. No function is needed for it: a flow whose code is gone can be undone still. The idea is that of
 sagas (Garcia-Molina and Salem, 1987).
 """
 
@@ -17,6 +17,7 @@ from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id, derived_id
 from hybrid.keys import Keys
 from hybrid.mediator.record import (
+    CANCELLED,
     CHILD,
     COMMAND,
     COMPLETED,
@@ -108,6 +109,13 @@ def member(place: Place, record: FlowRecord, number: int, step: NewStep | Issued
     return timeout_member(record.id, record.run, number, place.mediator, then, match)
 
 
+def ending_of(record: FlowRecord) -> Ending | None:
+    """Return how a flow ends that is to be brought to its end, without its function."""
+    if record.asked and (record.ending is None or record.ending.state == PROMOTED):
+        return Ending(CANCELLED, why=f"cancelled {record.asked}")
+    return record.ending
+
+
 def towards_end(
     place: Place, record: FlowRecord, envelope: Envelope, ending: Ending, fields: list[Any]
 ) -> list[Item]:
@@ -121,8 +129,10 @@ def towards_end(
             effects += children_asked(place, record, ending.why or ending.state)
     if goes_on(record, envelope, ending):
         if record.ending is None:
-            fields += ["ending", ending.packed(), *_given_up(record, ending, place.now)]
-        if under_way := _under_way(record):
+            fields += ["ending", ending.packed()]
+            effects += _given_up(place, record, ending, fields)
+        under_way = _under_way(record)
+        if under_way or _is_woken(record, ending):
             return [*effects, _waiting(place, record, fields, under_way)]
         return [*effects, *_undone(place, record, envelope, fields)]
     return [*effects, *_over(place, record, envelope, ending, fields)]
@@ -130,12 +140,28 @@ def towards_end(
 
 def goes_on(record: FlowRecord, envelope: Envelope, ending: Ending) -> bool:
     """Tell whether a flow that is to end so has something to wait for before, or to undo. A child waits also
-    when it has registered nothing, since its parent undoes things as soon as it is over.
+    when it has registered nothing, since its parent undoes things as soon as it is over; and one that is
+    cancelled, since it may register something when what is under way has come.
     """
     if ending.state == COMPLETED or ending.at_once:
         return False
-    waits = record.undos or record.undoing or envelope.flow
-    return bool(record.undos or (waits and _under_way(record)))
+    waits = record.undos or record.undoing or envelope.flow or ending.state == CANCELLED
+    return bool(record.undos or (waits and _under_way(record)) or _is_woken(record, ending))
+
+
+def is_to_be_heard(record: FlowRecord, ending: Ending) -> bool:
+    """Tell whether the function of a cancelled flow is to be run once more, before anything is undone: what
+    it waited for may have come, and it may have that to undo, too.
+    """
+    begun = record.ending is not None and ending.state == CANCELLED
+    undone = any(step.kind == UNDO for step in record.steps.values())
+    return begun and not undone and not _under_way(record)
+
+
+def _is_woken(record: FlowRecord, ending: Ending) -> bool:
+    """Tell whether a flow that is cancelled just now has results on record that its function has not seen."""
+    new = ending.state == CANCELLED and record.ending is None
+    return new and bool(record.steps) and int(record.facts.get("need", 1)) <= 0
 
 
 def _over(
@@ -236,17 +262,19 @@ def failed_child(place: Place, child: Envelope, why: str) -> list[Item]:
     ]
 
 
-def _given_up(record: FlowRecord, ending: Ending, now: int) -> list[Any]:
-    """Return the results of the commands that wait at the desk: nobody awaits them any more, so that they
-    can't be sent back and be done after they were undone.
+def _given_up(place: Place, record: FlowRecord, ending: Ending, fields: list[Any]) -> list[Item]:
+    """Give up the commands that wait at the desk: nobody awaits them any more, so that they can't be sent
+    back and be done after they were undone. Return the effects that take their timers off the schedule.
     """
     why = f"its flow was {ending.state}" if ending.state != FAILED else "its flow failed"
-    value = Result(GIVEN_UP, data=why.encode(), done=now).packed()
-    fields: list[Any] = []
+    value = Result(GIVEN_UP, data=why.encode(), done=place.now).packed()
+    effects: list[Item] = []
     for number in sorted(record.failed):
-        if record.steps[number].kind == COMMAND:
+        step = record.steps[number]
+        if step.kind == COMMAND:
             fields += [f"result:{number}", value]
-    return fields
+            effects.append(cancel(place.keys.timers, member(place, record, number, step)))
+    return effects
 
 
 def unchanged(place: Place, record: FlowRecord, ending: Ending | None) -> list[Item]:

@@ -62,6 +62,7 @@ class Run:
     """A run of a flow's function: from its start to where it waits, and on from there while it is kept."""
 
     def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], event: Event, flow: Flow) -> None:
+        self.function = function
         self.flow = flow
         self._coroutine = function(event, flow)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybrid.broker.outputs import wake_up
+from hybrid.envelope import Envelope
 from hybrid.errors import DeedRefused, FlowEnded
 from hybrid.keys import Keys
 from hybrid.mediator.advance import advance
@@ -102,6 +103,25 @@ def pausing(keys: Keys, record: FlowRecord, deed: Deed) -> Transition:
     key = keys.flow(record.id)
     effects = [hset(key, ["paused", deed.packed()]), overtake(key), _told(keys, record, deed, PAUSE)]
     return Transition([_seen(keys, record)], (), effects)
+
+
+def stopped(
+    place: Place, record: FlowRecord, envelope: Envelope, deed: Deed
+) -> tuple[list[Item], list[Item]]:
+    """Return the checks and effects by which a mediator leaves a flow where it is, since it is paused, or all
+    of its kind are; a new one is put on record, without a step.
+    """
+    keys, key = place.keys, place.keys.flow(record.id)
+    if record.paused:
+        return [], []
+    if record.begun:
+        checks, effects = [_seen(keys, record)], [overtake(key)]
+    else:
+        (seen, *_), effects = advance(place, record, envelope, Progress(RUNNING, need=1))
+        checks = [seen]
+    checks.append(still(keys.pauses, deed.rule, deed.packed()))  # or nobody would resume it
+    pause = told(keys, record.id, place.now, PAUSE, [[deed.who, deed.why, deed.rule]])
+    return checks, [*effects, hset(key, ["paused", deed.packed()]), pause]
 
 
 def resuming(keys: Keys, record: FlowRecord, deed: Deed) -> Transition:

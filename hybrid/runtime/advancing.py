@@ -17,12 +17,11 @@ from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, HybridError, UndecodableMessage
 from hybrid.mediator.advance import advance, issued
 from hybrid.mediator.classes import EventClass
-from hybrid.mediator.ending import Place, envelope_of, goes_on, told
+from hybrid.mediator.ending import Place, ending_of, envelope_of, goes_on, is_to_be_heard
 from hybrid.mediator.flow import Flow
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.mediator import Mediator
 from hybrid.mediator.record import (
-    CANCELLED,
     FAILED,
     PROMOTED,
     RUNNING,
@@ -33,6 +32,7 @@ from hybrid.mediator.record import (
     FlowRecord,
 )
 from hybrid.mediator.replay import Progress, Run
+from hybrid.mediator.steering import stopped
 from hybrid.mediator.surroundings import Surroundings
 from hybrid.mediator.versions import function_of
 from hybrid.messages import Event, Message
@@ -49,9 +49,6 @@ from hybrid.streams.transitions import (
     Transition,
     add,
     hdel,
-    hset,
-    still,
-    version,
 )
 
 PROVEN = 100
@@ -133,11 +130,14 @@ class MediatorRunner(Runner):
             )
             steps: dict[str, Step] = {}
             for flow, deliveries in work.items():
-                fields = hashes.get(flow, {})
-                if run := kept.get(flow):
-                    steps[flow] = self._go_on(flow, deliveries, fields, run)
-                else:
-                    steps[flow] = self._step(flow, deliveries, fields, rules)
+                try:
+                    if run := kept.get(flow):
+                        steps[flow] = self._go_on(flow, deliveries, hashes.get(flow, {}), run)
+                    else:
+                        steps[flow] = self._step(flow, deliveries, hashes.get(flow, {}), rules)
+                except Exception as error:  # as of a record that can't be read: the other flows go on
+                    for delivery in deliveries:
+                        self.fail(delivery, error)
             again: Work = {}
             for flow, step in steps.items():
                 code = await step.settled
@@ -173,20 +173,42 @@ class MediatorRunner(Runner):
         if first is not None and not record.begun:
             record.event = first.fields.get(b"data", b"")
             record.facts["started"] = str(now)
-        if ending := _ending(record):
-            progress = Progress(ending.state, ending=ending)
-            return Step(self._advance(record, envelope, deliveries, progress, now))
+        if ending := ending_of(record):
+            return self._end(record, envelope, deliveries, ending, now)
         if paused := record.paused or paused_by(rules, envelope.type, envelope.key):
             return Step(self._pause(record, envelope, deliveries, paused, now))
         return self._run(record, envelope, deliveries, now)
 
+    def _end(
+        self, record: FlowRecord, envelope: Envelope, deliveries: list[Delivery], ending: Ending, now: int
+    ) -> Step:
+        """Bring a flow nearer to its end. One that was cancelled is run once more for what it registers to be
+        undone, now that all has come: what it issues then is not sent, and how it ends does not count.
+        """
+        progress = Progress(ending.state, ending=ending)
+        if is_to_be_heard(record, ending):
+            try:
+                run = self._begun(record, envelope, now)
+            except Exception as error:  # its code is gone, or not here yet
+                if passed := self._passed_on(deliveries, error):
+                    return passed
+            else:
+                run.go_on()
+                run.close()
+                progress.undos = run.flow.new_undos
+        return Step(self._advance(record, envelope, deliveries, progress, now))
+
+    def _begun(self, record: FlowRecord, envelope: Envelope, now: int) -> Run:
+        """Return a run of a flow's function, which has not begun to run."""
+        function, event = self._function(record, envelope)
+        largest, hears = self.settings.max_message_bytes, self._mediator.hears
+        surroundings = Surroundings(self.catalog, largest, now, self._front_of, hears)
+        return Run(function, event, Flow(record, envelope, surroundings))
+
     def _run(self, record: FlowRecord, envelope: Envelope, deliveries: list[Delivery], now: int) -> Step:
         """Run a flow's function from its record, and advance the flow."""
         try:
-            function, event = self._function(record, envelope)
-            largest, hears = self.settings.max_message_bytes, self._mediator.hears
-            surroundings = Surroundings(self.catalog, largest, now, self._front_of, hears)
-            run = Run(function, event, Flow(record, envelope, surroundings))
+            run = self._begun(record, envelope, now)
         except Exception as error:  # also of a function that does not take an event and a flow
             if passed := self._passed_on(deliveries, error):
                 return passed
@@ -197,10 +219,10 @@ class MediatorRunner(Runner):
             return passed
         settled = self._advance(record, envelope, deliveries, progress, now)
         waits = progress.state == RUNNING and not progress.anew
-        if waits and self._reruns[function] >= PROVEN and "error" not in record.facts:
+        if waits and self._reruns[run.function] >= PROVEN and "error" not in record.facts:
             return Step(settled, Waiting(Kept(run, envelope), progress, now))
         if record.begun and progress.error is None:
-            self._reruns[function] += 1
+            self._reruns[run.function] += 1
         run.close()
         return Step(settled)
 
@@ -213,15 +235,7 @@ class MediatorRunner(Runner):
         self, record: FlowRecord, envelope: Envelope, deliveries: list[Delivery], deed: Deed, now: int
     ) -> asyncio.Future[int]:
         """Leave a paused flow where it is; who resumes it wakes it."""
-        checks, effects = list[Item](), list[Item]()
-        if not record.begun:
-            checks, effects = advance(self._place(now), record, envelope, Progress(RUNNING, need=1))
-            checks = checks[:1]
-        if not record.paused:
-            checks = checks or [version(self.keys.flow(record.id), record.version)]
-            checks.append(still(self.keys.pauses, deed.rule, deed.packed()))  # or nobody would resume it
-            effects.append(hset(self.keys.flow(record.id), ["paused", deed.packed()]))
-            effects.append(told(self.keys, record.id, now, "pause", [[deed.who, deed.why, deed.rule]]))
+        checks, effects = stopped(self._place(now), record, envelope, deed)
         return self._put(checks, deliveries, effects, outcomes.DONE, f"paused {deed}")
 
     def _place(self, now: int) -> Place:
@@ -380,10 +394,3 @@ def _at_once(code: int) -> asyncio.Future[int]:
     done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     done.set_result(code)
     return done
-
-
-def _ending(record: FlowRecord) -> Ending | None:
-    """Return how a flow ends that is to be brought to its end, without its function."""
-    if record.asked and (record.ending is None or record.ending.state == PROMOTED):
-        return Ending(CANCELLED, why=f"cancelled {record.asked}")
-    return record.ending

@@ -15,7 +15,7 @@ from hybrid.broker.outputs import wake_up
 from hybrid.mediator import ending, steering
 from hybrid.mediator.record import Deed, FlowRecord
 from hybrid.mediator.steering import cancelling
-from hybrid.runtime import advancing, fronting
+from hybrid.runtime import fronting
 from hybrid.runtime.records import Records
 from hybrid.streams.transitions import Transition, add, still
 from tests.mediator.agency import Agency
@@ -146,7 +146,7 @@ def undoing_in_the_order_of_registration(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_looking_whether_the_rule_stands(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(advancing, "still", lambda hash, field, value: still(hash, "no-such", b""))
+    patch.setattr(steering, "still", lambda hash, field, value: still(hash, "no-such", b""))
 
 
 def without_telling_the_parent(patch: pytest.MonkeyPatch) -> None:

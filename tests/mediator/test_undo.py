@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hybrid import CommandFailed, Flow, Processor, Refused, RetryPolicy, StepTimeout, seconds
+from hybrid import HARD, CommandFailed, Flow, Mediator, Processor, Refused, RetryPolicy, StepTimeout, seconds
 from hybrid.broker.outputs import wake_up
 from hybrid.errors import NonDeterministicFlow
 from hybrid.inspect.actions import DISCARD, RESULTS, RETRY, Desk, Order
@@ -337,3 +337,54 @@ async def test_what_is_left_at_the_desk_does_not_end_a_flow_that_has_gone_on(wor
     assert (record.state, "error" in record.facts) == ("completed", False)
     assert world.failures("orders") == []
     await balanced(app)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+async def test_what_was_under_way_at_a_cancel_is_undone_although_it_was_not_registered_yet(
+    world, front, shop, seen
+):
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.do(Pay(order="o1"))
+        flow.undo(Refund(order="o1"))
+        await flow.do(Ship(order="never"))
+        return Completed(order="o1")
+
+    app = world.app(front, orders(place), shop)
+    async with app.running("front", "orders") as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").waits)
+        if not seen:
+            await client.cancel("f1")
+            assert world.flow("f1").state == "undoing"
+    async with app.running("shop") as client:
+        await until(lambda: world.flow("f1").results)
+        if seen:  # the result is there, and the function has not run since
+            await client.cancel("f1")
+            assert world.flow("f1").state == "undoing"
+    async with app.running() as client:
+        assert (await client.wait("f1", timeout=10)).state == "cancelled"
+    assert shop.did == ["pay o1", "refund o1"]
+    await balanced(app)
+
+
+async def test_a_cancelled_flow_whose_code_is_gone_is_undone_as_far_as_it_is_registered(world, front, shop):
+    async def place(event: Place, flow: Flow) -> Completed:
+        flow.undo(Refund(order="o1"))
+        await flow.do(Pay(order="o1"))
+        flow.undo(Restock(order="o1"))
+        return Completed(order="o1")
+
+    app = world.app(front, orders(place, version=1), shop)
+    async with app.running("front", "orders") as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").waits)
+        await client.cancel("f1")
+
+    async def other(event: Place, flow: Flow) -> Completed:
+        return Completed(order="o1")
+
+    changed = Mediator("orders", handles=HARD)
+    changed.flow(Place, version=2)(other)
+    async with world.app(front, changed, shop, pass_on_ms=0).running() as client:
+        assert (await client.wait("f1", timeout=10)).state == "cancelled"
+    assert shop.did == ["pay o1", "refund o1"]

@@ -99,3 +99,17 @@ async def test_two_that_start_one_flow_start_it_once(world):
         await until(lambda: world.raw.xlen(own) == 0)
     assert world.counter("entered:command:pay") == 1
     assert len(world.broadcasts(Completed)) == 1
+
+
+async def test_a_record_that_can_not_be_read_holds_up_no_other_flow(world):
+    app = world.app(*components(paid))
+    async with app.running("front", "orders") as client:
+        await client.send(Place(order="o1"), id="f1")
+        await client.send(Place(order="o2"), id="f2")
+        await until(lambda: world.flow("f1").waits and world.flow("f2").waits)
+    world.raw.hset(world.keys.flow("f1"), mapping={"step:1": b"\xc1", "version": 7})
+    async with app.running() as client:
+        assert (await client.wait("f2")).event == Completed(order="o2")
+        failure = await world.failure("orders")
+        assert failure.error.endswith("UndecodableMessage")
+    assert world.raw.xlen(world.keys.own("orders")) == 0

@@ -152,8 +152,7 @@ async def test_old_and_new_workers_side_by_side_lose_and_fail_nothing(world, old
                 assert outcome.state == "completed", outcome
     after = world.app(*new.components, **PATIENT)
     async with after.worker():  # what is passed on comes to somebody at last
-        await until(lambda: not world.raw.zcard(world.keys.later("listener")))
-        await until(lambda: world.pending(world.keys.topic("paid"), "listener") == 0)
+        await until(lambda: world.counter("settled:listener") == world.counter("entered:topic:paid"))
     await balanced(world, after)
     codes = {f"{kind}{n}": world.flow(f"{kind}{n}").facts["code"] for n in range(sent) for kind in "on"}
     assert {codes[f"n{n}"] for n in range(sent)} == {"2"}  # no old mediator can read their events
