@@ -186,9 +186,9 @@ CASES = (
         "server_idle",
         "×",
         OUR_WAITING,
-        own=Target("at most", 1.2),
+        own=Target("at most", 1.5),
     ),
-    Case("i", "the idle worker's CPU, the same", "worker_idle", "×", OUR_WAITING, own=Target("at most", 1.2)),
+    Case("i", "the idle worker's CPU, the same", "worker_idle", "×", OUR_WAITING, own=Target("at most", 1.5)),
     Case("i", "commands on it, the same", "commands_idle", "×", OUR_WAITING, own=Target("at most", 1.1)),
     Case(
         "i",

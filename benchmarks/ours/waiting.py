@@ -35,7 +35,7 @@ from hybrid.runtime.dedicated import dedicate
 CHUNK, PENDING, NAPS = 1_000, 100_000, 50
 IDLE_S = 30.0
 """How long an idle system is watched."""
-AFTER_S = 30.0
+AFTER_S = 60.0
 """So long after a load the server itself still tidies up: its file, its tables, its memory."""
 QUESTION = "Approve this order?"
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -108,7 +108,7 @@ async def woken_while_its_last_compensation_is_tried(agency: Agency, patch: pyte
 
 
 async def killed_while_it_books(agency: Agency, patch: pytest.MonkeyPatch) -> None:
-    await agency.book([Part(id=1, kind="all", many=5)])
+    await agency.book([Part(id=1, kind="map", many=60)])
     await until(lambda: state_of(agency, "t0", "running"))
     await agency.kill(0)
     await agency.kill(0)
