@@ -43,6 +43,7 @@ class Healer:
         self._rules: dict[bytes, bytes] = {}
         """What was paused when we looked for what to do."""
         self._times: Counter[str] = Counter()
+        self._in_vain: Counter[str] = Counter()
         self._sent_back: set[str] = set()
         """Flows whose failures were sent back on this occasion."""
 
@@ -148,7 +149,11 @@ class Healer:
         self._times[flow] += 1
         steering = Steering(self._store, self._app.topology, "the healer")  # the other has seen another desk
         retried = await steering.retry(flow)
-        assert "nothing at the desk" not in retried.why, f"{flow} waits at the desk, it says: {retried.why}"
+        if "nothing at the desk" in retried.why:  # what was done with another flow just now has led to that
+            self._in_vain[flow] += 1
+            assert self._in_vain[flow] < 3, f"{flow} waits at the desk, it says: {retried.why}"
+            return
+        self._in_vain[flow] = 0
         if retried.result == REFUSED or self._times[flow] > 3:
             await steering.cancel(flow)
 
