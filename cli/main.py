@@ -23,6 +23,7 @@ from cli.commands import (
     groups,
     held,
     new,
+    publish,
     run,
     schedule,
     send,
@@ -52,7 +53,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, run, send, subscribe, explain, status, watch, tail, trace, topology, doctor):
+for module in (demo, run, send, publish, subscribe, explain, status, watch, tail, trace, topology, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(flows.app)
 app.add_typer(tasks.app)

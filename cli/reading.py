@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn, TypeVar
 
 from hybrid.codec import encode
-from hybrid.errors import HybridError, InvalidMessage, UnknownMessage
+from hybrid.errors import ApplicationError, HybridError, InvalidMessage, UnknownMessage
 from hybrid.ids import checked_id
 from hybrid.messages import Event, Message, kebab
 from hybrid.topology import Topology
@@ -36,23 +36,27 @@ class Incoming(NamedTuple):
 
 
 class Reader:
-    """Makes events of one application from text."""
+    """Makes events of one application from text: those that come in from outside, or `any` of them."""
 
-    def __init__(self, topology: Topology, most_bytes: int) -> None:
+    def __init__(self, topology: Topology, most_bytes: int, *, any: bool = False) -> None:
         self.topology = topology
+        self._any = any
         self.longest = LONG * most_bytes + 1024
         self._most = most_bytes
 
     def type_named(self, name: str) -> type[Message]:
-        """Return the class of an initiating event, given as `place-order` or `PlaceOrder`.
+        """Return the class of an event, given as `place-order` or `PlaceOrder`.
 
-        Raises UnknownMessage, with similar names, or ApplicationError for what does not come in from outside.
+        Raises UnknownMessage, with similar names, or ApplicationError for what is none to be read here.
         """
         wire = kebab(name)
         if wire not in self.topology.catalog and len(name) > 100:
             raise UnknownMessage(f"{name[:97]}…", [])
         cls = self.topology.catalog.named(wire)
-        self.topology.front_of(cls)
+        if not self._any:
+            self.topology.front_of(cls)
+        elif not issubclass(cls, Event):
+            raise ApplicationError(f"{wire} is a command, and only events are broadcast")
         return cls
 
     def event(self, type: str, data: Any) -> Event:

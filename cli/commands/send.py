@@ -119,10 +119,12 @@ def _bulk(env: Environment, sending: Sending) -> Bulk:
     return Bulk(env, sending.file, type, (sending.wait, sending.timeout), sending.as_data)
 
 
-def read(env: Environment, type: str, words: list[str], data: str | None) -> Event:
-    """Return the event that is given as words or as JSON. Raises BadInput, MessageError, ApplicationError."""
+def read(env: Environment, type: str, words: list[str], data: str | None, *, any: bool = False) -> Event:
+    """Return the event that is given as words or as JSON: one that comes in from outside, or `any`. Raises
+    BadInput, MessageError, ApplicationError.
+    """
     app = env.application()
-    reader = Reader(app.topology, app.settings.max_message_bytes)
+    reader = Reader(app.topology, app.settings.max_message_bytes, any=any)
     if data is None:
         return reader.from_words(type, words)
     reader.type_named(type)

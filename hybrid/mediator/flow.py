@@ -186,8 +186,8 @@ class Flow:
 
         Awaiting the step gives the event that the child ended with (None when it has none, as a simple one).
         ChildFailed is raised when it was refused, cancelled, or failed for good. A child that goes wrong
-        waits at the desk, and its parent for it. A child is cancelled with its parent. `timeout` as in `do`;
-        the child goes on.
+        waits at the desk, and its parent for it. A child that is awaited is cancelled with its parent.
+        `timeout` as in `do`; then the child goes on, whatever becomes of its parent.
         """
         if not isinstance(event, Event):
             raise ApplicationError(f"flow.child takes an initiating Event, got {type(event).__name__}")
