@@ -260,7 +260,7 @@ def leave_row(context: Context, settings: Settings, what: str, part: int) -> Non
             raise RuntimeError(f"{what} is broken")
 
 
-@booking.on(Book, concurrency=8, retry=RetryPolicy(attempts=3, first_ms=10))
+@booking.on(Book, concurrency=8, retry=RetryPolicy(attempts=3, first_ms=100))
 def book(command: Book, context: Context, settings: Settings) -> Booked:
     leave_row(context, settings, "book", command.part)
     return Booked(trip=command.trip, part=command.part)
