@@ -28,7 +28,7 @@ from benchmarks.ours.process import POOL, empty
 from hybrid import HARD, App, Client, Event, Flow, Mediator, Settings, SimpleMediator, days, seconds
 from hybrid.broker.shard import Store
 from hybrid.codec import pack
-from hybrid.mediator.ending import timeout_member
+from hybrid.mediator.place import timeout_member
 from hybrid.mediator.record import FIRED
 from hybrid.runtime.dedicated import dedicate
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from hybrid.errors import ApplicationError, HybridError
-from hybrid.mediator.ending import envelope_of
 from hybrid.mediator.flow import Flow
+from hybrid.mediator.place import envelope_of
 from hybrid.mediator.record import FlowRecord
 from hybrid.mediator.replay import replay
 from hybrid.mediator.surroundings import Surroundings

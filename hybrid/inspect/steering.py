@@ -14,7 +14,8 @@ from hybrid.inspect.actions import RETRY as SEND_BACK
 from hybrid.inspect.desk_log import Deed as DeskDeed
 from hybrid.inspect.failures import FailureView, handles, named
 from hybrid.inspect.recorded import record_of
-from hybrid.mediator.ending import envelope_of, goes_on, told
+from hybrid.mediator.ending import goes_on, told
+from hybrid.mediator.place import envelope_of
 from hybrid.mediator.record import HEARD, REPLY, SIGNALLED, UNDOING, Deed, Ending, FlowRecord, Result
 from hybrid.mediator.steering import RETRY, cancelling, fixing, pausing, restarting, resuming
 from hybrid.mediator.versions import registered

@@ -10,7 +10,8 @@ from hybrid.broker.outputs import command_output, initiating_output, wake_up
 from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id
-from hybrid.mediator.ending import Place, dropped, failed_child, member, reset, told, towards_end, unchanged
+from hybrid.mediator.ending import dropped, failed_child, reset, told, towards_end, unchanged
+from hybrid.mediator.place import Place, member
 from hybrid.mediator.record import (
     CHILD,
     COMMAND,

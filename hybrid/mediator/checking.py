@@ -12,8 +12,8 @@ from zlib import crc32
 from hybrid.broker.failures import error_note
 from hybrid.catalog import Catalog
 from hybrid.errors import MessageError, NonDeterministicFlow
-from hybrid.mediator.ending import envelope_of
 from hybrid.mediator.flow import Flow
+from hybrid.mediator.place import envelope_of
 from hybrid.mediator.record import COMPLETED, REFUSED, RUNNING, UNDO, FlowRecord
 from hybrid.mediator.replay import Progress, replay
 from hybrid.mediator.surroundings import Surroundings

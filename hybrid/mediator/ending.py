@@ -8,7 +8,7 @@ sagas (Garcia-Molina and Salem, 1987).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 from hybrid.broker.outputs import command_output, event_output, wake_up
@@ -16,21 +16,19 @@ from hybrid.codec import pack
 from hybrid.envelope import Envelope
 from hybrid.ids import child_id, command_id, derived_id
 from hybrid.keys import Keys
+from hybrid.mediator.place import Place, member, timeout_member
 from hybrid.mediator.record import (
     CANCELLED,
     CHILD,
     COMMAND,
     COMPLETED,
     FAILED,
-    FIRED,
     GIVEN_UP,
     NOTHING,
     PROMOTED,
     REPLY,
     RUNNING,
     SIGNAL,
-    TIMEOUT,
-    TIMER,
     UNDO,
     UNDOING,
     Deed,
@@ -39,7 +37,6 @@ from hybrid.mediator.record import (
     Issued,
     Result,
 )
-from hybrid.mediator.steps import NewStep
 from hybrid.mediator.task_changes import asked_of, withdrawn
 from hybrid.mediator.waits import Match, listener_of, unlistening
 from hybrid.streams.transitions import (
@@ -58,55 +55,6 @@ from hybrid.streams.transitions import (
     stuck,
     zrem,
 )
-
-
-class Place(NamedTuple):
-    """Where and when something happens to a flow: the shard's keys, its mediator's name, the time (ms), the
-    largest message (bytes), and for how long (ms) earlier runs are kept.
-    """
-
-    keys: Keys
-    mediator: str
-    now: int
-    max_bytes: int
-    keep_ms: int
-
-
-def envelope_of(record: FlowRecord) -> Envelope:
-    """Return the envelope of a flow's initiating event, from its record."""
-    facts = record.facts
-    flow, run, step, reply = record.parent or ("", 0, 0, "")
-    return Envelope(
-        record.id,
-        facts["type"],
-        record.schema,
-        facts.get("corr", record.id),
-        key=facts.get("key", ""),
-        time=int(facts.get("sent", 0)),
-        trace=facts.get("trace", ""),
-        flow=flow,
-        run=run,
-        step=step,
-        reply=reply,
-        class_=facts.get("class", ""),
-        rule=facts.get("rule", ""),
-        reason=facts.get("reason", ""),
-    )
-
-
-def timeout_member(
-    flow: str, run: int, step: int, mediator: str, then: str = TIMEOUT, match: Match | None = None
-) -> bytes:
-    """Return how a step's timeout stands in the schedule; the same when it is set and when it is
-    cancelled. `then`: the kind of result that the step has when it fires; `match`: what it waits to hear.
-    """
-    return pack([flow, run, step, mediator, *([then] if then != TIMEOUT or match else ()), *(match or ())])
-
-
-def member(place: Place, record: FlowRecord, number: int, step: NewStep | Issued) -> bytes:
-    """Return how a step's timer stands in the schedule."""
-    then, match = FIRED if step.kind == TIMER else TIMEOUT, Match(*step.match) if step.match else None
-    return timeout_member(record.id, record.run, number, place.mediator, then, match)
 
 
 def ending_of(record: FlowRecord) -> Ending | None:
@@ -174,7 +122,7 @@ def _over(
         return _handed_on(place, record, ending, fields)
     key = place.keys.flow(record.id)
     fields += ["state", ending.state, "ended", str(place.now)]
-    effects: list[Item] = [zrem(place.keys.flows, record.id)]
+    effects: list[Item] = [zrem(place.keys.flows, record.id), *_no_longer_timed(place, record)]
     if record.ending or record.paused or record.asked:
         effects.append(hdel(key, "ending", "paused", "asked"))
     if ending.why:
@@ -192,10 +140,20 @@ def _over(
     return effects
 
 
+def _no_longer_timed(place: Place, record: FlowRecord) -> list[Item]:
+    """Return the effects that take the timers of commands off the schedule that nobody waits for any more."""
+    steps = ((number, record.steps[number]) for number in record.outstanding)
+    return [
+        cancel(place.keys.timers, member(place, record, number, step))
+        for number, step in steps
+        if step.kind == COMMAND and step.timeout
+    ]
+
+
 def dropped(place: Place, record: FlowRecord, first: int = 1) -> list[Item]:
     """Return the effects by which a flow does not wait any more for what is no message, from this step on:
     timers go off the schedule, what waits to hear an event out of the index, and people are not asked any
-    more. The timers of commands go when these are acknowledged.
+    more. The timers of commands go when these are acknowledged, or the flow is over.
     """
     effects: list[Item] = []
     for number, step in record.steps.items():

@@ -14,16 +14,8 @@ from hybrid.envelope import Envelope
 from hybrid.errors import DeedRefused, FlowEnded
 from hybrid.keys import Keys
 from hybrid.mediator.advance import advance
-from hybrid.mediator.ending import (
-    Place,
-    children_asked,
-    children_under_way,
-    dropped,
-    envelope_of,
-    reset,
-    told,
-    unchanged,
-)
+from hybrid.mediator.ending import children_asked, children_under_way, dropped, reset, told, unchanged
+from hybrid.mediator.place import Place, envelope_of
 from hybrid.mediator.record import (
     CANCEL_ON,
     CANCELLED,

@@ -17,10 +17,11 @@ from hybrid.envelope import Envelope
 from hybrid.errors import ApplicationError, HybridError, UndecodableMessage
 from hybrid.mediator.advance import advance, issued
 from hybrid.mediator.classes import EventClass
-from hybrid.mediator.ending import Place, ending_of, envelope_of, goes_on, is_to_be_heard
+from hybrid.mediator.ending import ending_of, goes_on, is_to_be_heard
 from hybrid.mediator.flow import Flow
 from hybrid.mediator.kept import Kept, KeptRuns
 from hybrid.mediator.mediator import Mediator
+from hybrid.mediator.place import Place, envelope_of
 from hybrid.mediator.record import (
     FAILED,
     PROMOTED,

@@ -17,7 +17,7 @@ from hybrid.broker.outputs import wake_up
 from hybrid.broker.shard import Shard
 from hybrid.envelope import Envelope
 from hybrid.errors import FlowEnded, HandlerError, ServerUnavailable, UndecodableMessage
-from hybrid.mediator.ending import timeout_member
+from hybrid.mediator.place import timeout_member
 from hybrid.mediator.record import HEARD, TIMEOUT, Deed, FlowRecord, Result
 from hybrid.mediator.steering import cancelling
 from hybrid.mediator.waits import Listener, Match, descriptions, digest_of, since, waiting

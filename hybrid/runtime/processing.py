@@ -15,7 +15,7 @@ from hybrid.context import Context
 from hybrid.envelope import Envelope
 from hybrid.errors import UnknownMessage
 from hybrid.ids import derived_id
-from hybrid.mediator.ending import timeout_member
+from hybrid.mediator.place import timeout_member
 from hybrid.mediator.record import NOTHING, REPLY, Result
 from hybrid.messages import Event, Message
 from hybrid.policy import Decision, Done, Outcome, Raised, Repair, Retry, RetryPolicy, Succeeded, decide

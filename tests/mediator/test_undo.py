@@ -388,3 +388,22 @@ async def test_a_cancelled_flow_whose_code_is_gone_is_undone_as_far_as_it_is_reg
     async with world.app(front, changed, shop, pass_on_ms=0).running() as client:
         assert (await client.wait("f1", timeout=10)).state == "cancelled"
     assert shop.did == ["pay o1", "refund o1"]
+
+
+@pytest.mark.parametrize("where", ["at the desk", "under way"])
+async def test_a_cancelled_flow_leaves_no_timer_of_a_command(world, front, shop, where):
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.do(Pay(order="o1"), timeout=3600)
+        return Completed(order="o1")
+
+    shop.broken.add("pay")
+    app = world.app(front, orders(place), shop)
+    async with app.running("front", "orders", *(["shop"] if where == "at the desk" else [])) as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").waits)
+        if where == "at the desk":
+            await world.failure("shop")
+        assert world.raw.zcard(world.keys.timers) == 1
+        await client.cancel("f1", now=where == "under way")
+        await until(lambda: world.flow("f1").ended)
+    assert world.raw.zcard(world.keys.timers) == 0
