@@ -68,10 +68,13 @@ class Waiting(NamedTuple):
 
 
 class Step(NamedTuple):
-    """An advance that is being settled."""
+    """An advance that is being settled. The `rest` are deliveries that another one stands for: settled when
+    that was, and carried on with when that was somebody else's.
+    """
 
     settled: asyncio.Future[int]
     waiting: Waiting | None = None
+    rest: Sequence[Delivery] = ()
 
 
 class MediatorRunner(Runner):
@@ -144,13 +147,21 @@ class MediatorRunner(Runner):
                 code = await step.settled
                 if step.waiting:
                     self._keep(flow, step.waiting, code)
-                if code == CHECK_FAILED:
-                    again[flow] = work[flow]
-                else:
-                    self._over(work[flow], code)
+                if left := self._left(work[flow], step, code):
+                    again[flow] = left
             work, new = again, set()
             if work:
                 rules = await self._records.rules()
+
+    def _left(self, deliveries: list[Delivery], step: Step, code: int) -> list[Delivery]:
+        """Be done with the deliveries of a step that was settled; return those to carry on with again."""
+        if code == CHECK_FAILED:
+            return deliveries
+        left = list(step.rest) if code == ALREADY_HANDLED else []
+        if code == APPLIED:
+            self._fold(step.rest)
+        self._over([one for one in deliveries if one not in left] if left else deliveries, code)
+        return left
 
     def _over(self, deliveries: list[Delivery], code: int) -> None:
         if code == ALREADY_HANDLED:
@@ -197,7 +208,7 @@ class MediatorRunner(Runner):
                 run.go_on()
                 run.close()
                 progress.undos = run.flow.new_undos
-        return Step(self._advance(record, envelope, deliveries, progress, now))
+        return self._advance(record, envelope, deliveries, progress, now)
 
     def _begun(self, record: FlowRecord, envelope: Envelope, now: int) -> Run:
         """Return a run of a flow's function, which has not begun to run."""
@@ -213,19 +224,19 @@ class MediatorRunner(Runner):
         except Exception as error:  # also of a function that does not take an event and a flow
             if passed := self._passed_on(deliveries, error):
                 return passed
-            return Step(self._advance(record, envelope, deliveries, Progress(FAILED, error=error), now))
+            return self._advance(record, envelope, deliveries, Progress(FAILED, error=error), now)
         progress = self._progress(run)
         if passed := self._passed_on(deliveries, progress.error):
             run.close()
             return passed
-        settled = self._advance(record, envelope, deliveries, progress, now)
+        step = self._advance(record, envelope, deliveries, progress, now)
         waits = progress.state == RUNNING and not progress.anew
         if waits and self._reruns[run.function] >= PROVEN and "error" not in record.facts:
-            return Step(settled, Waiting(Kept(run, envelope), progress, now))
+            return Step(step.settled, Waiting(Kept(run, envelope), progress, now))
         if record.begun and progress.error is None:
             self._reruns[run.function] += 1
         run.close()
-        return Step(settled)
+        return step
 
     def _hand_on(self, deliveries: list[Delivery], mediator: str, flow: str) -> asyncio.Future[int]:
         """Wake a flow at the mediator that carries it out now: it was promoted, or is a child."""
@@ -258,11 +269,11 @@ class MediatorRunner(Runner):
         if passed := self._passed_on(deliveries, progress.error):
             run.close()
             return passed
-        settled = self._advance(record, kept.envelope, deliveries, progress, now)
+        step = self._advance(record, kept.envelope, deliveries, progress, now)
         if progress.state == RUNNING and not progress.anew:
-            return Step(settled, Waiting(kept, progress, now))
+            return Step(step.settled, Waiting(kept, progress, now))
         run.close()
-        return Step(settled)
+        return step
 
     def _keep(self, flow: str, waiting: Waiting, code: int) -> None:
         """Keep a run that waits, now that what it led to is on record."""
@@ -291,8 +302,8 @@ class MediatorRunner(Runner):
         if effects is None:
             return None
         transition = Transition((), (self.claim(first, ""),), [*effects, *self._solo([first])])
-        self._fold([delivery for delivery in deliveries if delivery is not first])
-        return Step(self._settled_by(transition))
+        rest = [delivery for delivery in deliveries if delivery is not first]
+        return Step(self._settled_by(transition), rest=rest)
 
     def _progress(self, run: Run) -> Progress:
         progress = run.go_on()
@@ -326,17 +337,19 @@ class MediatorRunner(Runner):
         deliveries: list[Delivery],
         progress: Progress,
         now: int,
-    ) -> asyncio.Future[int]:
+    ) -> Step:
         """Put on record what a run led to, and settle the deliveries with it."""
         begun, ending = record.begun, progress.ending
         checks, effects = advance(self._place(now), record, envelope, progress)
         undoes = ending and goes_on(record, envelope, ending)
         if progress.error is not None:
-            return self._put_failure(checks, deliveries, effects, progress.error)
+            first, *rest = deliveries  # the others have told it nothing that the record does not
+            return Step(self._put_failure(checks, first, effects, progress.error), rest=rest)
         if progress.ending and not undoes:
-            return self._put(checks, deliveries, effects, outcomes.ENDED, progress.state)
+            return Step(self._put(checks, deliveries, effects, outcomes.ENDED, progress.state))
         outcome = outcomes.ADVANCED if begun else outcomes.STARTED
-        return self._put(checks, deliveries, effects, outcome, UNDOING if undoes else progress.state)
+        said = UNDOING if undoes else progress.state
+        return Step(self._put(checks, deliveries, effects, outcome, said))
 
     def _put(
         self,
@@ -354,29 +367,19 @@ class MediatorRunner(Runner):
         return self._settled_by(Transition(checks, claims, [*effects, *lines]))
 
     def _put_failure(
-        self, checks: Sequence[Item], deliveries: list[Delivery], effects: list[Item], error: BaseException
+        self, checks: Sequence[Item], delivery: Delivery, effects: list[Item], error: BaseException
     ) -> asyncio.Future[int]:
-        """Put one of a flow's deliveries among the failures; the others have told it nothing that the
-        record does not.
-        """
-        first, *folded = deliveries
-        settled = self._settled_by(
-            Transition(
-                checks,
-                (self.claim(first, ""),),
-                [*self.failing(first, error, "", effects), *self._solo([first])],
-            )
-        )
-        self._fold(folded)
-        return settled
+        """Put one of a flow's deliveries among the failures."""
+        effects = [*self.failing(delivery, error, "", effects), *self._solo([delivery])]
+        return self._settled_by(Transition(checks, (self.claim(delivery, ""),), effects))
 
-    def _fold(self, deliveries: list[Delivery]) -> None:
-        """Settle deliveries of a flow for which another one stands."""
+    def _fold(self, deliveries: Sequence[Delivery]) -> None:
+        """Settle deliveries of a flow for which another one stood."""
         if deliveries:
             claims = [self.claim(delivery, self._settled) for delivery in deliveries]
             self.shard.settler.put(Transition((), claims, self._solo(deliveries)), lambda code: None)
 
-    def _solo(self, deliveries: list[Delivery]) -> list[Item]:
+    def _solo(self, deliveries: Sequence[Delivery]) -> list[Item]:
         units = [delivery.unit for delivery in deliveries if delivery.taken_over]
         return [hdel(self.keys.starts, *units)] if units else []
 

@@ -157,7 +157,9 @@ async def test_workers_that_compete_cancel_each_flow_once(world, front):
         await client.send_many([(Place(order=id), id) for id in ids])
         # while some are at work still: it is cancelled when it is heard, or was not made yet
         await until(lambda: world.raw.zcard(world.keys.waits("orders", "cancelled")) == 60)
-        await client.publish_many([each for id in ids for each in (Cancelled(order=id), Paid(order=id))])
+        events = [each for id in ids for each in (Cancelled(order=id), Paid(order=id))]
+        events.remove(Paid(order="f7"))  # whatever comes first for the others, one is cancelled
+        await client.publish_many(events)
         states = [(await client.wait(id)).state for id in ids]
     assert set(states) <= {"cancelled", "completed"}
     undone = sorted(order for what, order in done if what == "ship")

@@ -1,7 +1,9 @@
 """Mediators while the server is away, and many wake-ups of one flow at once."""
 
+import pytest
+
 from hybrid import HARD, Flow, Mediator, Processor, SimpleMediator
-from hybrid.errors import ServerUnavailable
+from hybrid.errors import NotRegistered, ServerUnavailable
 from hybrid.streams.queries import Queries
 from tests.runtime.messages import Completed, Pay, Place
 from tests.runtime.world import until
@@ -113,3 +115,28 @@ async def test_a_record_that_can_not_be_read_holds_up_no_other_flow(world):
         failure = await world.failure("orders")
         assert failure.error.endswith("UndecodableMessage")
     assert world.raw.xlen(world.keys.own("orders")) == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), NotRegistered("newer code knows it")])
+async def test_a_wake_up_is_not_lost_when_the_one_that_stood_for_it_was_somebody_elses(world, error):
+    own, first = world.keys.own("orders"), []
+
+    async def place(event: Place, flow: Flow) -> Completed:
+        await flow.do(Pay(order=event.order))
+        if not first:  # another mediator settles that delivery, while we have run into an error
+            first.extend(entry for entry, _ in world.raw.xrange(own))
+            assert world.raw.xack(own, "hybrid", first[0]) == world.raw.xdel(own, first[0]) == 1
+            raise error
+        return Completed(order=event.order)
+
+    app = world.app(*components(place))
+    async with app.running("front", "orders") as client:
+        await client.send(Place(order="o1"), id="f1")
+        await until(lambda: world.flow("f1").waits)
+    async with app.running("payment"):
+        await until(lambda: world.flow("f1").results)
+    world.raw.xadd(own, {"type": "wake-up", "flow": "f1"})
+    async with app.running("orders") as client:
+        assert (await client.wait("f1", timeout=10)).state == "completed"
+    assert len(first) == 2
+    assert world.failures("orders") == []
