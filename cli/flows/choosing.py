@@ -123,7 +123,7 @@ def _check_fields(topology: Topology, type: str, where: tuple[tuple[str, str], .
     """Raise BadInput for a field that no event has which starts a flow; of types that are gone nothing is
     known.
     """
-    classes = [cls for mediator in topology.mediators.values() for cls in mediator.flows]
+    classes = dict.fromkeys(cls for mediator in topology.mediators.values() for cls in mediator.flows)
     some = [cls for cls in classes if type in ("", cls.type_name)]
     for path, value in where if some else ():
         if not any(path.partition(".")[0] in cls.model_fields for cls in some):
